@@ -1,0 +1,85 @@
+"""What a Whisper engine does, and the data that passes through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+WINDOW_S = 30.0  # seconds that the encoder sees at once
+WINDOW_FRAMES = 3000
+FRAMES_PER_SECOND = 100  # of the log-mel spectrogram
+TOKEN_S = 0.02  # a timestamp token's step, and one position of the encoder's output
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How to turn an encoded window into tokens.
+
+    Attributes:
+        language: code such as "en"; must be known by then.
+        task: "transcribe", or "translate" into English.
+        prompt: tokens of earlier text that sets style and spelling; may be empty.
+        temperature: 0 takes the likeliest; above 0 tokens are drawn.
+        beam_size: hypotheses kept at temperature 0; 1 is greedy.
+        seed: of the draws.
+    """
+
+    language: str
+    task: str = "transcribe"
+    prompt: tuple[int, ...] = ()
+    temperature: float = 0.0
+    beam_size: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What the decoder wrote for one window.
+
+    Attributes:
+        tokens: text and timestamp tokens, without the start sequence and the end token.
+        mean_log_probability: over the tokens, natural logarithm.
+        no_speech_probability: that the window holds no speech, 0 to 1.
+    """
+
+    tokens: tuple[int, ...]
+    mean_log_probability: float
+    no_speech_probability: float
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """A word of a window: its text (with its leading space), tokens, and seconds in the window."""
+
+    text: str
+    tokens: tuple[int, ...]
+    start: float
+    end: float
+    probability: float
+
+
+class AsrEngine(Protocol):
+    """One Whisper model on arrays."""
+
+    n_mels: int
+    multilingual: bool
+    languages: tuple[str, ...]
+
+    def tokenizer(self, language: str, task: str) -> Any:
+        """openai-whisper's `Tokenizer` for this model."""
+
+    def encode(self, mel: torch.Tensor) -> Any:
+        """Log-mel (batch, n_mels, WINDOW_FRAMES) → the engine's own encoded windows."""
+
+    def detect_language(self, encoded: Any) -> list[dict[str, float]]:
+        """For each window: language code → probability."""
+
+    def decode(self, encoded: Any, options: DecodeOptions) -> list[Hypothesis]:
+        """The text of each window."""
+
+    def align(
+        self, encoded: Any, tokens: list[int], frames: int, options: DecodeOptions
+    ) -> list[TimedWord]:
+        """Times of the words that `tokens` (text only) spell, in a single window of `frames` frames."""

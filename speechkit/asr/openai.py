@@ -1,0 +1,193 @@
+"""The reference engine for Whisper: openai-whisper's own model, decoder and word alignment."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechkit import hub
+from speechkit.asr.ct2_weights import dimensions, openai_state_dict, read_variables
+from speechkit.asr.engine import DecodeOptions, Hypothesis, TimedWord
+from speechkit.errors import WeightsError
+from speechkit.runtime import choose_device, seeded, set_up_torch
+
+log = logging.getLogger("speechkit")
+
+
+class OpenAiEngine:
+    """`encode`, `decode` and `align` on openai-whisper's `Whisper` module, in float32.
+
+    Attributes:
+        model: the `whisper.model.Whisper` module.
+    """
+
+    def __init__(self, model: Any) -> None:
+        from whisper.tokenizer import LANGUAGES
+
+        self.model = model.eval()
+        self.n_mels: int = model.dims.n_mels
+        self.multilingual: bool = model.is_multilingual
+        known = tuple(LANGUAGES)[: model.num_languages]
+        self.languages = known if self.multilingual else ("en",)
+        self._tokenizer = lru_cache(maxsize=8)(self._make_tokenizer)
+
+    def tokenizer(self, language: str, task: str) -> Any:
+        """openai-whisper's tokenizer for this model."""
+        return self._tokenizer(language, task)
+
+    def _make_tokenizer(self, language: str, task: str) -> Any:
+        from whisper.tokenizer import get_tokenizer
+
+        return get_tokenizer(
+            self.multilingual, num_languages=self.model.num_languages, language=language, task=task
+        )
+
+    @torch.inference_mode()
+    def encode(self, mel: torch.Tensor) -> torch.Tensor:
+        """Log-mel (batch, n_mels, 3000) → encoder states (batch, 1500, n_audio_state)."""
+        states: torch.Tensor = self.model.encoder(mel.to(self.model.device))
+        return states
+
+    @torch.inference_mode()
+    def detect_language(self, encoded: torch.Tensor) -> list[dict[str, float]]:
+        """Language code → probability, for each window."""
+        if not self.multilingual:
+            return [{"en": 1.0}] * len(encoded)
+        _, probabilities = self.model.detect_language(encoded, self.tokenizer("en", "transcribe"))
+        return list(probabilities)
+
+    @torch.inference_mode()
+    def decode(self, encoded: torch.Tensor, options: DecodeOptions) -> list[Hypothesis]:
+        """The text of each window, by `whisper.decode`."""
+        from whisper.decoding import DecodingOptions, decode
+
+        whisper_options = DecodingOptions(
+            task=options.task,
+            language=options.language,
+            temperature=options.temperature,
+            beam_size=options.beam_size
+            if options.beam_size > 1 and not options.temperature
+            else None,
+            best_of=5 if options.temperature else None,
+            prompt=list(options.prompt) or None,
+            fp16=False,
+        )
+        with seeded(options.seed):
+            results = decode(self.model, encoded, whisper_options)
+        return [
+            Hypothesis(tuple(r.tokens), float(r.avg_logprob), float(r.no_speech_prob))
+            for r in results
+        ]
+
+    @torch.inference_mode()
+    def align(
+        self, encoded: torch.Tensor, tokens: list[int], frames: int, options: DecodeOptions
+    ) -> list[TimedWord]:
+        """Times by dynamic time warping over cross-attention (`whisper.timing.find_alignment`)."""
+        from whisper.timing import find_alignment, merge_punctuations
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numba and triton speak of their own affairs
+            words = find_alignment(
+                _Encoded(self.model),
+                self.tokenizer(options.language, options.task),
+                tokens,
+                encoded[0],
+                frames,
+            )
+        merge_punctuations(words, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、")
+        return [
+            TimedWord(
+                w.word, tuple(w.tokens), float(w.start), float(w.end), float(w.probability)
+            )
+            for w in words
+            if w.tokens
+        ]
+
+
+class _Encoded:
+    """A Whisper model for `find_alignment` that is given encoder states in place of a log-mel."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def __call__(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self._model.decoder(tokens, states)
+        return logits
+
+
+def build(folder: Path, name: str, device: str) -> Any:
+    """openai-whisper's module with the weights of the CTranslate2 file in `folder`.
+
+    The state dict must match in every key. `name` chooses the attention heads that align words.
+
+    Raises:
+        WeightsError: the file is damaged or of another make.
+    """
+    import whisper
+    from whisper.model import ModelDimensions, Whisper
+
+    variables = read_variables(folder / "model.bin")
+    model = Whisper(ModelDimensions(**dimensions(variables)))
+    try:
+        model.load_state_dict(_with_buffers(openai_state_dict(variables), model), strict=True)
+    except (RuntimeError, KeyError) as e:
+        raise WeightsError(f"{folder}: the weights do not fit openai-whisper: {e}") from e
+    model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
+    return model.to(device)
+
+
+def _with_buffers(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
+    """Add what the module keeps in its state dict but computes itself (nothing but masks)."""
+    own = {name: buffer for name, buffer in model.named_buffers() if name in model.state_dict()}
+    return {**own, **state}
+
+
+def load_engine(name: str, device: str = "auto") -> OpenAiEngine:
+    """The engine for a pinned model, an official checkpoint name of openai-whisper, or a `.pt` file.
+
+    Raises:
+        InputError: an unknown name.
+        WeightsError: the weights can't be had or are damaged.
+        ProcessorError: the device can't be used.
+    """
+    set_up_torch()
+    device = choose_device(device)
+    if name in hub.names("asr"):
+        return OpenAiEngine(build(hub.fetch(name), name, device))
+    return OpenAiEngine(_load_official(name, device))
+
+
+def _load_official(name: str, device: str) -> Any:
+    """A checkpoint that openai-whisper itself fetches, checks by SHA-256 and loads (weights only)."""
+    import whisper
+
+    from speechkit.errors import InputError
+
+    is_file = name.endswith(".pt")
+    if is_file and not Path(name).is_file():
+        raise InputError(f"{name}: no such checkpoint file; give the path of a Whisper .pt file")
+    if not is_file and name not in whisper.available_models():
+        choices = sorted({*hub.names("asr"), *whisper.available_models()})
+        raise InputError(f"model {name!r} is unknown; choose one of {', '.join(choices)}")
+    folder = hub.home() / "openai-whisper"
+    if not is_file and hub.offline() and not (folder / f"{name}.pt").is_file():
+        raise WeightsError(
+            f"{name} is not in {folder} and SPEECHKIT_OFFLINE is set; "
+            f"unset it once to fetch the model, or choose {' or '.join(hub.names('asr'))}"
+        )
+    try:
+        return whisper.load_model(name, device=device, download_root=str(folder))
+    except (OSError, RuntimeError) as e:
+        raise WeightsError(
+            f"{name}: can't be loaded from OpenAI's host or {folder}: {e}; "
+            f"check the network, or choose {' or '.join(hub.names('asr'))}"
+        ) from e

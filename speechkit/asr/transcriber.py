@@ -1,0 +1,297 @@
+"""`Transcriber`: a recording of any length in, its words out, above any Whisper engine.
+
+The recording is read in windows of 30 s. Each window is decoded with timestamps; the next one starts
+where the last complete segment ended, as in openai-whisper's `transcribe` (Radford et al. 2022, §3.8).
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from speechkit.asr.engine import (
+    FRAMES_PER_SECOND,
+    TOKEN_S,
+    WINDOW_FRAMES,
+    WINDOW_S,
+    AsrEngine,
+    DecodeOptions,
+    Hypothesis,
+    TimedWord,
+)
+from speechkit.asr.transcript import Dropped, Segment, Transcript, Word, settle_words
+from speechkit.audio import AudioSource, Limits, load_audio
+from speechkit.errors import AudioError, InputError
+from speechkit.features import whisper_log_mel
+
+SAMPLE_RATE = 16_000
+MIN_S = 0.1  # shorter recordings hold no word
+TASKS = ("transcribe", "translate")
+
+# openai-whisper's thresholds for a window that went wrong, and the temperatures it tries then.
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+MAX_COMPRESSION_RATIO = 2.4  # text that compresses better repeats itself
+MIN_LOG_PROBABILITY = -1.0
+MAX_NO_SPEECH = 0.6
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Thirty seconds under work: where it starts, how much of it is recording, its encoding."""
+
+    start_s: float
+    frames: int
+    encoded: Any
+    options: DecodeOptions
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A segment as the decoder marked it: seconds in its window, and its text tokens."""
+
+    start: float
+    end: float
+    tokens: tuple[int, ...]
+
+
+class Transcriber:
+    """Speech recognition with Whisper.
+
+    Attributes:
+        name: the model's name.
+        engine: what runs it.
+    """
+
+    def __init__(self, engine: AsrEngine, name: str) -> None:
+        self.engine = engine
+        self.name = name
+
+    def transcribe(
+        self,
+        source: AudioSource,
+        *,
+        language: str | None = None,
+        task: str = "transcribe",
+        words: bool = False,
+        prompt: str = "",
+        beam_size: int = 1,
+        seed: int = 0,
+        limits: Limits | None = None,
+        progress: Callable[[float, float], object] | None = None,
+    ) -> Transcript:
+        """Recognise the words of a recording.
+
+        Args:
+            source: whatever `load_audio` takes: a path, bytes, a file, (rate, array), an `Audio`.
+            language: code such as "en"; detected in the first 30 s when None.
+            task: "transcribe", or "translate" into English.
+            words: also time each word.
+            prompt: text that sets style and spelling, such as names to expect.
+            beam_size: hypotheses kept while decoding; 1 is greedy, 5 slower and a little better.
+            seed: of the draws that a window needs when the first attempts fail.
+            limits: on the size of the recording.
+            progress: called with the seconds done and the seconds in all.
+
+        Raises:
+            AudioError: audio that can't be read, or shorter than 0.1 s.
+            InputError: an unknown language or task, or a beam size below 1.
+        """
+        language = self._check(language, task, beam_size)
+        audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
+        if audio.duration < MIN_S:
+            raise AudioError(
+                f"the audio is {audio.duration:.3f} s long; give at least {MIN_S} s of speech"
+            )
+        mel = whisper_log_mel(
+            torch.from_numpy(audio.samples.copy()),
+            self.engine.n_mels,
+            padding=int(WINDOW_S * SAMPLE_RATE),
+        )
+        if language is None:
+            language = self.detect(mel)
+        options = DecodeOptions(
+            language, task, self._prompt_tokens(prompt, language, task), 0.0, beam_size, seed
+        )
+        segments: list[Segment] = []
+        dropped: list[Dropped] = []
+        for item in self._segments(mel, audio.duration, options, words, progress):
+            if isinstance(item, Segment):
+                segments.append(item)
+            else:
+                dropped.append(item)
+        text = " ".join(segment.text for segment in segments)
+        return Transcript(text, language, audio.duration, tuple(segments), tuple(dropped))
+
+    def detect_language(self, source: AudioSource) -> dict[str, float]:
+        """Language code → probability, from the first 30 s of a recording; likeliest first.
+
+        Raises:
+            AudioError: audio that can't be read.
+        """
+        audio = load_audio(source, SAMPLE_RATE)
+        samples = torch.from_numpy(audio.samples[: int(WINDOW_S * SAMPLE_RATE)].copy())
+        padding = int(WINDOW_S * SAMPLE_RATE)
+        probabilities = self._language_probabilities(
+            whisper_log_mel(samples, self.engine.n_mels, padding=padding)
+        )
+        return dict(sorted(probabilities.items(), key=lambda item: -item[1]))
+
+    def warm_up(self) -> None:
+        """Recognise half a second of silence, so that the first real call is as quick as the next."""
+        self.engine.detect_language(self.engine.encode(torch.zeros(1, self.engine.n_mels, 3000)))
+
+    def detect(self, mel: torch.Tensor) -> str:
+        """The likeliest language of a log-mel's first window."""
+        probabilities = self._language_probabilities(mel)
+        return max(probabilities, key=lambda code: probabilities[code])
+
+    def _language_probabilities(self, mel: torch.Tensor) -> dict[str, float]:
+        return self.engine.detect_language(self.engine.encode(mel[None, :, :WINDOW_FRAMES]))[0]
+
+    def _check(self, language: str | None, task: str, beam_size: int) -> str | None:
+        if task not in TASKS:
+            raise InputError(f"task {task!r} is unknown; choose {' or '.join(TASKS)}")
+        if beam_size < 1:
+            raise InputError(f"beam_size is {beam_size}; give 1 or more")
+        if not self.engine.multilingual and task == "translate":
+            raise InputError(f"model {self.name} knows English only; use base to translate")
+        if language is None:
+            return None if self.engine.multilingual else "en"
+        language = language.lower()
+        if language not in self.engine.languages:
+            known = ", ".join(self.engine.languages)
+            raise InputError(f"model {self.name} has no language {language!r}; it has {known}")
+        return language
+
+    def _prompt_tokens(self, prompt: str, language: str, task: str) -> tuple[int, ...]:
+        if not prompt.strip():
+            return ()
+        return tuple(self.engine.tokenizer(language, task).encode(" " + prompt.strip()))
+
+    def _segments(
+        self,
+        mel: torch.Tensor,
+        duration: float,
+        options: DecodeOptions,
+        words: bool,
+        progress: Callable[[float, float], object] | None,
+    ) -> Iterator[Segment | Dropped]:
+        """Window after window; each starts where the last complete segment ended."""
+        total = mel.shape[-1] - WINDOW_FRAMES  # the log-mel ends with a window of silence
+        seek = 0
+        while seek < total:
+            frames = min(WINDOW_FRAMES, total - seek)
+            part = mel[:, seek : seek + WINDOW_FRAMES]
+            part = torch.nn.functional.pad(part[:, :frames], (0, WINDOW_FRAMES - frames))
+            window = _Window(
+                seek / FRAMES_PER_SECOND, frames, self.engine.encode(part[None]), options
+            )
+            items, done = self._read_window(window, duration, words)
+            yield from items
+            seek += done
+            if progress:
+                progress(min(seek / FRAMES_PER_SECOND, duration), duration)
+
+    def _read_window(
+        self, window: _Window, duration: float, words: bool
+    ) -> tuple[list[Segment | Dropped], int]:
+        """The window's segments (or what was dropped), and how many frames of it are done."""
+        tokenizer = self.engine.tokenizer(window.options.language, window.options.task)
+        hypothesis = self._decode(window, tokenizer)
+        pieces, done = _cut(hypothesis.tokens, tokenizer.timestamp_begin, window.frames)
+        window_end = min(window.start_s + window.frames / FRAMES_PER_SECOND, duration)
+        if _is_silence(hypothesis):
+            text = tokenizer.decode([t for p in pieces for t in p.tokens]).strip()
+            silence = Dropped(window.start_s, window_end, text, "no speech")
+            return ([silence] if text else []), window.frames
+        timed = self._time_words(window, pieces) if words else [[] for _ in pieces]
+        confidence = math.exp(min(0.0, hypothesis.mean_log_probability))
+        segments: list[Segment | Dropped] = []
+        for piece, piece_words in zip(pieces, timed, strict=True):
+            start = min(window.start_s + piece.start, window_end)
+            end = min(max(window.start_s + piece.end, start), window_end)
+            text = tokenizer.decode(list(piece.tokens)).strip()
+            if text:
+                moved = (
+                    Word(w.text.strip(), w.start + window.start_s, w.end + window.start_s, w.probability)
+                    for w in piece_words
+                )
+                segments.append(Segment(start, end, text, confidence, settle_words(moved, start, end)))
+        return segments, done
+
+    def _decode(self, window: _Window, tokenizer: Any) -> Hypothesis:
+        """Decode greedily; when the text repeats itself or is unlikely, at rising temperatures."""
+        for temperature in TEMPERATURES:
+            options = replace(window.options, temperature=temperature)
+            hypothesis = self.engine.decode(window.encoded, options)[0]
+            text = tokenizer.decode([t for t in hypothesis.tokens if t < tokenizer.eot])
+            sound = hypothesis.mean_log_probability >= MIN_LOG_PROBABILITY
+            if _is_silence(hypothesis) or (sound and _compression(text) <= MAX_COMPRESSION_RATIO):
+                break
+        return hypothesis
+
+    def _time_words(self, window: _Window, pieces: list[_Piece]) -> list[list[TimedWord]]:
+        """The timed words of each piece: the window is aligned at once, then shared out."""
+        tokens = [token for piece in pieces for token in piece.tokens]
+        aligned = iter(self.engine.align(window.encoded, tokens, window.frames, window.options))
+        shared: list[list[TimedWord]] = []
+        owed = 0  # tokens that earlier pieces took too many
+        for piece in pieces:
+            taken: list[TimedWord] = []
+            owed += len(piece.tokens)
+            while owed > 0 and (word := next(aligned, None)):
+                taken.append(word)
+                owed -= len(word.tokens)
+            shared.append(taken)
+        return shared
+
+
+def _cut(
+    tokens: tuple[int, ...], timestamp_begin: int, frames: int
+) -> tuple[list[_Piece], int]:
+    """Cut a window's tokens at its timestamps.
+
+    Returns:
+        The pieces, and how many of the window's frames they cover. Text after the last pair of
+        timestamps is cut off by the window: it is read again, whole, in the next one.
+    """
+    stamps = [i for i, token in enumerate(tokens) if token >= timestamp_begin]
+    pairs = [i for i in stamps if i > 0 and tokens[i - 1] >= timestamp_begin]
+    closes = bool(stamps) and stamps[-1] == len(tokens) - 1 and stamps[-1] not in pairs
+    window_s = frames / FRAMES_PER_SECOND
+
+    def seconds(token: int) -> float:
+        return min((token - timestamp_begin) * TOKEN_S, window_s)
+
+    if not pairs:
+        text = tuple(token for token in tokens if token < timestamp_begin)
+        start = seconds(tokens[0]) if stamps and stamps[0] == 0 else 0.0
+        end = seconds(tokens[stamps[-1]]) if stamps and stamps[-1] > 0 else window_s
+        return [_Piece(start, max(start, end), text)] if text else [], frames
+
+    pieces, begin = [], 0
+    for at in [*pairs, len(tokens)] if closes else pairs:
+        part = tokens[begin:at]
+        text = tuple(token for token in part if token < timestamp_begin)
+        if text:
+            pieces.append(_Piece(seconds(part[0]), seconds(part[-1]), text))
+        begin = at
+    done = frames if closes else round(seconds(tokens[begin - 1]) * FRAMES_PER_SECOND)
+    return pieces, done if done > 0 else frames
+
+
+def _is_silence(hypothesis: Hypothesis) -> bool:
+    return (
+        hypothesis.no_speech_probability > MAX_NO_SPEECH
+        and hypothesis.mean_log_probability < MIN_LOG_PROBABILITY
+    )
+
+
+def _compression(text: str) -> float:
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0

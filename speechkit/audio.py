@@ -1,0 +1,478 @@
+"""Audio in and out: one mono signal in memory, loaded within limits, resampled, saved.
+
+libsndfile (soundfile) decodes what it knows and is the judge of WAV, AIFF and their kin: one that
+it calls damaged is refused. FFmpeg's libraries (PyAV) decode the rest and what libsndfile gives up
+on halfway. Both run inside this process; nothing in a file can make them open another file.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import operator
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechkit.errors import AudioError
+
+log = logging.getLogger("speechkit")
+
+Samples: TypeAlias = NDArray[np.float32]
+
+MAX_RATE = 1_000_000  # Hz
+MAX_PEAK = 4.0  # full scale + 12 dB; louder samples have the wrong scale
+MAX_CHANNELS = 64  # of an array: more means that it lies on its side
+BLOCK = 1 << 18  # samples, all channels together, decoded or encoded at a time
+
+EMPTY = "an empty recording, with no samples; record it again"
+UNRECOGNISED = 1  # libsndfile's error code for a format that it does not know
+
+# The containers FFmpeg may open. Playlists (HLS, DASH, concat) are left out on purpose, for they
+# name other files; WAV and AIFF are libsndfile's.
+FFMPEG_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,flac,mp3,aac,ac3,amr,asf,avi,flv,mpegts,mpeg,caf,wv"
+)
+
+# ending → libsndfile's format and encoding, the sample rates in Hz that the encoder takes
+FORMATS: dict[str, tuple[str, str, range | tuple[int, ...]]] = {
+    ".wav": ("WAV", "PCM_16", range(1, MAX_RATE + 1)),
+    ".flac": ("FLAC", "PCM_16", range(1, 655_351)),
+    ".ogg": ("OGG", "VORBIS", range(8_000, 192_001)),  # libvorbis crashes far above
+    ".opus": ("OGG", "OPUS", (8_000, 12_000, 16_000, 24_000, 48_000)),
+    ".mp3": (
+        "MP3",
+        "MPEG_LAYER_III",
+        (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much audio one load may take; more raises AudioError as soon as it is seen.
+
+    The defaults let 6 hours of 48 kHz stereo through.
+    """
+
+    bytes: int = 4 << 30
+    """Size of the file, the bytes or the array."""
+    seconds: float = 6 * 3600.0
+    """Duration after decoding."""
+    samples: int = 1 << 31
+    """Decoded samples counted over all channels; also what resampling may make of them."""
+
+    def check(self, name: str, **taken: float) -> None:
+        """Raise AudioError if more is taken (`bytes`, `seconds`, `samples`) than is allowed."""
+        for what, amount in taken.items():
+            limit = getattr(self, what)
+            if amount > limit:
+                raise AudioError(
+                    f"{name}: over the limit of {limit:.12g} {what}; cut it or raise Limits.{what}"
+                )
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audio:
+    """A mono signal. Two Audios are equal only if they are the same object.
+
+    Samples beyond [-1, 1] are clipped, as a player would; beyond `MAX_PEAK` they are refused, since
+    then they are not in this scale at all. An array that fits as it is is not copied: `samples` is
+    a read-only view of it, so give torch a copy (`torch.tensor(audio.samples)`).
+
+    Raises:
+        AudioError: not one-dimensional numbers, NaN or infinity, wrong scale, or a rate that is not
+            a whole number from 1 to `MAX_RATE`.
+    """
+
+    samples: Samples
+    """float32, shape (n,), in [-1, 1]; n may be 0."""
+    sample_rate: int
+    """Hz."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample_rate", _checked_rate(self.sample_rate, "Audio"))
+        object.__setattr__(self, "samples", _checked_samples(self.samples))
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.sample_rate
+
+    def __repr__(self) -> str:
+        return f"Audio({self.duration:.3f} s, {self.sample_rate} Hz)"
+
+    def resample(self, rate: int) -> Audio:
+        """Return the signal at `rate` Hz; itself if that is its rate.
+
+        The length is round(n * rate / sample_rate), halves up, and at least 1 (0 if n is 0).
+        soxr's VHQ filter: flat to 0.1 dB below 90 % of the lower Nyquist frequency, aliases below
+        -100 dB.
+
+        Raises:
+            AudioError: a rate out of range, or more than the default `Limits.samples` come out.
+        """
+        rate = _checked_rate(rate, "resample")
+        if rate == self.sample_rate or not len(self.samples):
+            return self if rate == self.sample_rate else Audio(self.samples, rate)
+        import soxr  # type: ignore[import-untyped]
+
+        length = _resampled_length(len(self.samples), self.sample_rate, rate)
+        if length > DEFAULT_LIMITS.samples:
+            raise AudioError(f"resample: {length} samples would come out; cut the audio first")
+        at_least = -(-self.sample_rate // rate)  # soxr makes nothing of less than one output sample
+        missing = max(0, at_least - len(self.samples))
+        padded = np.pad(self.samples, (0, missing)) if missing else self.samples
+        out = soxr.resample(padded, self.sample_rate, rate, quality="VHQ")[:length]
+        return Audio(np.pad(out, (0, length - len(out))) if len(out) < length else out, rate)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the audio to a file; see `save_audio`."""
+        return save_audio(self, path)
+
+
+AudioSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | BinaryIO | tuple[int, Any] | Audio
+)
+"""What `load_audio` takes."""
+
+
+def load_audio(
+    source: AudioSource,
+    sample_rate: int | None = None,
+    channel: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Audio:
+    """Load audio from wherever it is.
+
+    Args:
+        source: a path; the bytes of a file; a binary file object (read from where it stands to its
+            end); a pair (rate in Hz, array of shape (n,) or (n, channels), of uint8, int8, int16,
+            int32 or floats in [-1, 1]); or an Audio.
+        sample_rate: resample to this many Hz; None keeps the rate of the source.
+        channel: take this channel, counted from 0; None averages all, in which channels of
+            opposite phase cancel.
+        limits: what is too much.
+
+    A recording that is cut short or damaged gives what could be decoded, and a warning is logged.
+
+    Raises:
+        AudioError: nothing there, not audio, no samples, NaN, over a limit, no such channel.
+    """
+    rate = None if sample_rate is None else _checked_rate(sample_rate, "load_audio")
+    name = _name(source)
+    audio = _load(source, name, channel, limits)
+    if not len(audio.samples):
+        raise AudioError(f"{name}: {EMPTY}")
+    if rate is None or rate == audio.sample_rate:
+        return audio
+    limits.check(name, samples=_resampled_length(len(audio.samples), audio.sample_rate, rate))
+    return audio.resample(rate)
+
+
+def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:
+    """Write `audio` in the format that the ending of `path` names, and return the path.
+
+    .wav and .flac hold 16-bit integers, .ogg is Vorbis; .opus and .mp3 are what they say. Where a
+    format does not know the sample rate, the audio is resampled to the next rate above that it
+    knows, or to its highest. An existing file is replaced at once, when the new one is complete.
+
+    Raises:
+        AudioError: an unknown ending, no samples, or a folder that cannot be written.
+    """
+    import soundfile  # type: ignore[import-untyped]
+
+    path = Path(path)
+    name = _name(path)
+    if path.suffix.lower() not in FORMATS:
+        raise AudioError(f"{name}: unknown ending; use one of {', '.join(FORMATS)}")
+    if not len(audio.samples):
+        raise AudioError(f"{name}: not written, for the audio has no samples")
+    kind, encoding, rates = FORMATS[path.suffix.lower()]
+    if audio.sample_rate not in rates:
+        audio = audio.resample(next((r for r in rates if r > audio.sample_rate), rates[-1]))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".speechkit-", dir=path.parent) as folder:
+            part = Path(folder) / "part"
+            with soundfile.SoundFile(part, "w", audio.sample_rate, 1, encoding, format=kind) as out:
+                for start in range(0, len(audio.samples), BLOCK):
+                    block = audio.samples[start : start + BLOCK]
+                    out.write(_to_int16(block) if encoding == "PCM_16" else block)
+            os.replace(part, path)
+    except (OSError, ValueError, soundfile.SoundFileError) as e:
+        raise AudioError(
+            f"{name}: cannot be written ({_fault(e)}); choose a folder that exists and is yours"
+        ) from e
+    return path
+
+
+def _load(source: AudioSource, name: str, channel: int | None, limits: Limits) -> Audio:
+    """Audio at its own rate from any source."""
+    if isinstance(source, Audio):
+        source = (source.sample_rate, source.samples)
+    if isinstance(source, tuple) and len(source) == 2:
+        samples, rate = _from_array(source[0], source[1], name, channel, limits)
+    else:
+        with _opened(source, name, limits) as file:
+            samples, rate = _decode(file, name, channel, limits)
+    try:
+        return Audio(samples, rate)
+    except AudioError as e:
+        raise AudioError(f"{name}: {e}") from e
+
+
+def _from_array(
+    rate: int, data: Any, name: str, channel: int | None, limits: Limits
+) -> tuple[Samples, int]:
+    """Mono samples and their rate from an array of shape (n,) or (n, channels)."""
+    try:
+        array = np.asarray(data)
+    except (TypeError, ValueError) as e:
+        raise AudioError(f"{name}: not an array ({_fault(e)}); pass (sample_rate, array)") from e
+    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MAX_CHANNELS):
+        raise AudioError(
+            f"{name}: shape {array.shape}; it must be (n,) or (n, channels), with at most "
+            f"{MAX_CHANNELS} channels: transpose it if time comes last"
+        )
+    frames = array.reshape(len(array), -1) if array.size else np.empty((0, 1), np.float32)
+    rate = _checked_rate(rate, name)
+    limits.check(name, bytes=array.nbytes, seconds=len(array) / rate, samples=array.size)
+    return _to_mono(_to_float(frames, name), channel, name), rate
+
+
+@contextmanager
+def _opened(source: Any, name: str, limits: Limits) -> Iterator[BinaryIO]:
+    """Open a path, or bytes or what a file object still holds, as a file without a name."""
+    if isinstance(source, str | os.PathLike):
+        file = _open_path(source, name)
+        size = os.fstat(file.fileno()).st_size
+    else:
+        data = source if isinstance(source, bytes | bytearray) else _read(source, name, limits)
+        file, size = io.BytesIO(data), len(data)
+    with file:
+        limits.check(name, bytes=size)
+        if not size:
+            raise AudioError(f"{name}: empty, 0 bytes; record or download it again")
+        yield file
+
+
+def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise AudioError(f"{name}: a folder; name a file in it")
+        if not stat.S_ISREG(mode):  # opening a named pipe could wait for ever
+            raise AudioError(f"{name}: not a regular file; save it first or pass its bytes")
+        # By its number the file has no name, so no decoder guesses the format from the ending.
+        return open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
+    except FileNotFoundError as e:
+        raise AudioError(f"{name}: no such file; check the path") from e
+    except (OSError, ValueError) as e:
+        raise AudioError(f"{name}: cannot be opened ({_fault(e)}); check its permissions") from e
+
+
+def _read(file: Any, name: str, limits: Limits) -> bytes:
+    """What is left in a file object, up to one block over the limit."""
+    if not hasattr(file, "read"):
+        raise AudioError(
+            f"{name}: not audio; pass a path, bytes, a binary file, (sample_rate, array) or Audio"
+        )
+    data = bytearray()
+    try:
+        while len(data) <= limits.bytes and (piece := file.read(1 << 20)):
+            data += piece
+    except (OSError, TypeError, ValueError) as e:
+        raise AudioError(
+            f"{name}: cannot be read ({_fault(e)}); it must be open, and in binary mode"
+        ) from e
+    return bytes(data)
+
+
+def _decode(file: BinaryIO, name: str, channel: int | None, limits: Limits) -> tuple[Samples, int]:
+    """Decode a file to mono samples and their rate, with libsndfile or else with FFmpeg."""
+    import av
+    import soundfile
+
+    try:
+        return _collect(_soundfile_blocks(file, name), name, channel, limits)
+    except soundfile.LibsndfileError as e:
+        fault, known = _fault(e), e.code != UNRECOGNISED
+    file.seek(0)
+    try:
+        samples, rate = _collect(_ffmpeg_blocks(file, name), name, channel, limits)
+    except (av.FFmpegError, ValueError) as e:
+        what = "damaged or of an unknown kind" if known else "not audio in a known format"
+        raise AudioError(f"{name}: {what} ({fault}); convert it to WAV or FLAC") from e
+    if known:
+        log.warning("%s: damaged (%s); %.2f s decoded", name, fault, len(samples) / rate)
+    return samples, rate
+
+
+def _collect(
+    blocks: Iterator[tuple[int, Samples]], name: str, channel: int | None, limits: Limits
+) -> tuple[Samples, int]:
+    """Join blocks (rate, samples of shape (n, channels)) to one mono signal, within the limits."""
+    mono = bytearray()  # grows in place, and numpy reads it without a copy
+    frames, rate = 0, 0
+    for block_rate, block in blocks:
+        if rate and block_rate != rate:
+            raise AudioError(f"{name}: the sample rate changes inside it; convert it to WAV first")
+        rate = _checked_rate(block_rate, name)
+        frames += len(block)
+        limits.check(name, seconds=frames / rate, samples=frames * block.shape[1])
+        mono += _to_mono(block, channel, name).tobytes()
+    if not frames:
+        raise AudioError(f"{name}: {EMPTY}")
+    return np.frombuffer(mono, np.float32), rate
+
+
+def _soundfile_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
+    """Decode with libsndfile: (rate, samples (n, channels)) block by block."""
+    import soundfile
+
+    with soundfile.SoundFile(file) as sound:
+        if sound.frames > 1 << 60:  # FLAC of open length, which libsndfile cannot read on from
+            raise soundfile.LibsndfileError(UNRECOGNISED)
+        count = 0
+        while len(block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)):
+            count += len(block)
+            yield sound.samplerate, block
+        promised = sound.frames / sound.samplerate
+        header = re.search(r"data : (\d+) \(should be (\d+)\)", sound.extra_info)  # bytes, of a WAV
+        # Recorders that stream write a size near 2^31 or 2^32, which promises nothing.
+        if header and int(header[1]) < (1 << 31) - (1 << 20):
+            promised *= int(header[1]) / max(1, int(header[2]))
+        _warn_if_short(name, count / sound.samplerate, promised)
+
+
+def _ffmpeg_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
+    """Decode the first sound track with FFmpeg: (rate, samples (n, channels)) block by block."""
+    import av
+
+    options = {"format_whitelist": FFMPEG_FORMATS}
+    with av.open(file, "r", options=options, metadata_errors="replace") as container:
+        if not container.streams.audio:
+            raise AudioError(f"{name}: holds no sound track; choose a file with sound")
+        stream = container.streams.audio[0]
+        seconds, damaged = 0.0, 0
+        for packet in container.demux(stream):
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError:
+                damaged += 1
+                continue
+            for frame in decoded:
+                seconds += frame.samples / _checked_rate(frame.sample_rate, name)
+                shape = (frame.samples, frame.layout.nb_channels)
+                array = frame.to_ndarray()
+                array = array.T if frame.format.is_planar else array.reshape(shape)
+                yield frame.sample_rate, _to_float(array, name)
+        if damaged and not seconds:
+            raise AudioError(f"{name}: damaged, nothing in it can be decoded; get it again")
+        if damaged:
+            log.warning("%s: damaged; %d packets left out", name, damaged)
+        _warn_if_short(name, seconds, (container.duration or 0) / 1e6)  # FFmpeg's microseconds
+
+
+def _warn_if_short(name: str, seconds: float, promised: float) -> None:
+    """Log what a header promised and the file did not hold; MP3 and AAC only estimate it."""
+    if seconds < 0.95 * promised:
+        log.warning("%s: cut short; %.2f s decoded of %.2f s", name, seconds, promised)
+
+
+def _to_mono(block: Samples, channel: int | None, name: str) -> Samples:
+    """(n, channels) → (n,): one channel, or the average of all."""
+    channels = block.shape[1]
+    if channel is None:
+        return block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32)
+    if channel not in range(channels):
+        raise AudioError(f"{name}: no channel {channel}; channels are 0 to {channels - 1}")
+    return block[:, channel]
+
+
+def _to_float(array: NDArray[Any], name: str) -> Samples:
+    """Integers to float32 by their full scale, uint8 from its middle 128; floats as they are."""
+    if array.dtype == np.uint8:
+        return (array.astype(np.float32) - np.float32(128)) / np.float32(128)
+    if array.dtype in (np.int8, np.int16, np.int32):
+        return array.astype(np.float32) / np.float32(-int(np.iinfo(array.dtype).min))
+    if array.dtype.kind == "f":
+        with np.errstate(
+            over="ignore"
+        ):  # a float64 beyond float32 becomes infinite, and is refused
+            return array.astype(np.float32, copy=False)
+    raise AudioError(
+        f"{name}: samples of type {array.dtype}; use uint8, int8, int16, int32 or floats in [-1, 1]"
+    )
+
+
+def _to_int16(samples: Samples) -> NDArray[np.int16]:
+    """Floats to 16-bit integers, the nearest; the inverse of `_to_float`."""
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+
+
+def _checked_samples(given: Any) -> Samples:
+    """The samples as a read-only float32 view, finite, shape (n,), clipped to [-1, 1]."""
+    if not isinstance(given, np.ndarray) or given.dtype.kind != "f" or given.ndim != 1:
+        raise AudioError("samples must be a numpy array of floats, shape (n,); average channels")
+    with np.errstate(over="ignore"):
+        samples: Samples = given.astype(np.float32, copy=False).view()
+    # The extremes pass NaN on, and take no memory for hours of audio.
+    extremes = np.array([samples.min(), samples.max()]) if len(samples) else np.zeros(2)
+    peak = float(np.abs(extremes).max())
+    if not np.isfinite(peak):
+        raise AudioError("NaN or infinite samples; look for the fault where they were computed")
+    if peak > MAX_PEAK:
+        raise AudioError(
+            f"samples reach {peak:.6g}, far beyond [-1, 1]; divide them by their full scale "
+            "(32768 for 16 bits)"
+        )
+    if peak > 1:
+        samples = np.clip(samples, -1, 1)
+    samples.flags.writeable = False
+    return samples
+
+
+def _checked_rate(rate: Any, name: str) -> int:
+    try:
+        number = operator.index(rate)
+    except TypeError:
+        number = 0
+    if isinstance(rate, bool) or not 1 <= number <= MAX_RATE:
+        raise AudioError(f"{name}: sample rate {rate!r}; use a whole number of Hz, 1 to {MAX_RATE}")
+    return number
+
+
+def _resampled_length(n: int, old: int, new: int) -> int:
+    return max(1, (2 * n * new + old) // (2 * old))
+
+
+def _name(source: Any) -> str:
+    """What to call the source in a message, on one line."""
+    if isinstance(source, Audio):
+        return "Audio"
+    if isinstance(source, tuple):
+        return "array"
+    if isinstance(source, bytes | bytearray):
+        return "bytes"
+    name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    text = os.fsdecode(name) if isinstance(name, str | os.PathLike) else type(source).__name__
+    return text if text.isprintable() and text else repr(text)
+
+
+def _fault(error: Exception) -> str:
+    """The reason a library gives, on one line."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()).removeprefix("Error : ").rstrip(".")

@@ -1,0 +1,370 @@
+"""The `speechkit` command: reads arguments, calls the library, prints the result.
+
+Results go to standard output, messages and progress to standard error. It ends with 0, with 1 and one
+line `error: …`, or with 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from speechkit import __version__
+from speechkit.errors import InputError, SpeechkitError
+
+FORMATS = ("txt", "srt", "vtt", "tsv", "json")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command has to say: for programs, for people, and how it ends."""
+
+    data: dict[str, Any]
+    text: str
+    status: int = 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.DEBUG if args.debug else logging.ERROR)
+    logging.getLogger("speechkit").setLevel(logging.DEBUG if args.debug else logging.INFO)
+    if not args.debug:
+        warnings.simplefilter("ignore")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # whatever a package prints is no result
+            output: Output = args.run(args)
+        print(json.dumps(output.data, ensure_ascii=False) if args.json else output.text, flush=True)
+        return output.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except SpeechkitError as e:
+        if args.debug:
+            raise
+        print(f"error: {_one_line(e)}", file=sys.stderr)
+    except Exception as e:
+        if args.debug:
+            raise
+        print(
+            f"error: {type(e).__name__}: {_one_line(e)}; run again with --debug to see where",
+            file=sys.stderr,
+        )
+    return 1
+
+
+def _one_line(e: BaseException) -> str:
+    return " ".join(str(e).split())
+
+
+# Commands ------------------------------------------------------------------------------------------
+
+
+def talk(args: argparse.Namespace) -> Output:
+    from speechkit.pipeline import Pipeline
+
+    kit = Pipeline(
+        model=args.model,
+        voice=args.voice,
+        engine=args.engine,
+        device=args.device,
+        book=args.book,
+    )
+    turn = kit.talk(args.question, language=args.language, seed=args.seed)
+    audio = str(turn.audio.save(args.output).resolve())
+    data = {
+        "text": turn.text,
+        "language": turn.transcript.language,
+        "speaker": turn.speaker,
+        "reply": turn.reply,
+        "audio": audio,
+        "timings": turn.timings,
+    }
+    stages = "  ".join(f"{stage} {seconds:.2f} s" for stage, seconds in turn.timings.items())
+    text = (
+        f"heard:   {turn.text}\nspeaker: {turn.speaker or 'unknown'}\nreply:   {turn.reply}\n"
+        f"times:   {stages}\naudio:   {audio}"
+    )
+    return Output(data, text)
+
+
+def transcribe(args: argparse.Namespace) -> Output:
+    from speechkit.asr import load_asr
+
+    folder = _folder(args.output)
+    names = [f"{Path(file).stem}.{args.format}" for file in args.files]
+    if folder and (twice := {name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"several of the files would be written to {', '.join(sorted(twice))}; "
+            "transcribe them into different folders"
+        )
+    asr = load_asr(args.model, engine=args.engine, device=args.device)
+    results: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for file, name in zip(args.files, names, strict=True):
+        try:
+            with _seconds_bar(file) as progress:
+                transcript = asr.transcribe(
+                    file,
+                    language=args.language,
+                    task=args.task,
+                    words=args.words,
+                    prompt=args.prompt,
+                    beam_size=args.beam_size,
+                    progress=progress,
+                )
+            result = {"file": file, **asdict(transcript)}
+            if folder:
+                result["saved"] = str(transcript.save(folder / name).resolve())
+                texts.append(result["saved"])
+            else:
+                texts.append(transcript.to(args.format).rstrip("\n"))
+        except SpeechkitError as e:
+            if len(args.files) == 1:
+                raise
+            print(f"error: {_one_line(e)}", file=sys.stderr)
+            result = {"file": file, "error": _one_line(e)}
+        results.append(result)
+    data = results[0] if len(results) == 1 else {"transcripts": results}
+    return Output(data, "\n".join(texts), status=int(any("error" in r for r in results)))
+
+
+def speak(args: argparse.Namespace) -> Output:
+    from speechkit.tts import load_tts
+
+    text = sys.stdin.read() if args.text == "-" else args.text
+    voice = load_tts(args.voice, engine=args.engine, device=args.device)
+    with _bar("speaking", "sentence") as progress:
+        speech = voice.synthesize(text, speed=args.speed, seed=args.seed, progress=progress)
+    saved = str(speech.save(args.output).resolve())
+    data = {
+        "audio": saved,
+        "duration": speech.duration,
+        "sample_rate": speech.sample_rate,
+        "voice": voice.name,
+    }
+    return Output(data, saved)
+
+
+def verify(args: argparse.Namespace) -> Output:
+    from speechkit.speaker import load_speaker_encoder
+
+    encoder = load_speaker_encoder(engine=args.engine, device=args.device)
+    result = encoder.verify(args.a, args.b, threshold=args.threshold)
+    verdict = "the same speaker" if result.same else "different speakers"
+    text = f"{verdict} (score {result.score:.3f}, threshold {result.threshold:.3f})"
+    return Output(asdict(result), text)
+
+
+def enroll(args: argparse.Namespace) -> Output:
+    book = _book(args)
+    book.enroll(args.name, args.files)
+    count = book.speakers()[args.name.strip()]
+    text = f"{args.name.strip()} is enrolled with {count} recording{'s' * (count > 1)}"
+    return Output({"speaker": args.name.strip(), "recordings": count, "book": str(book.path)}, text)
+
+
+def identify(args: argparse.Namespace) -> Output:
+    book = _book(args)
+    embedding = book.encoder.embed(args.file)
+    name = book.identify_embedding(embedding)
+    scores = dict(book.rank(embedding))
+    data = {"speaker": name, "scores": scores, "threshold": book.encoder.threshold}
+    return Output(data, name or "unknown")
+
+
+def speakers(args: argparse.Namespace) -> Output:
+    book = _book(args)
+    known = book.speakers()
+    lines = [f"{name}\t{count}" for name, count in known.items()]
+    text = "\n".join(lines) or "nobody is enrolled; run: speechkit enroll NAME FILE"
+    return Output({"speakers": known, "book": str(book.path)}, text)
+
+
+def forget(args: argparse.Namespace) -> Output:
+    _book(args).forget(args.name)
+    return Output({"forgotten": args.name}, f"{args.name} is forgotten")
+
+
+def models(args: argparse.Namespace) -> Output:
+    from speechkit import hub
+
+    if args.action == "list":
+        rows = hub.status()
+        lines = [
+            f"{row.name:24} {row.kind:8} {row.size / 1e6:6.0f} MB  {row.state:9} {row.licence}"
+            for row in rows
+        ]
+        data = [{**asdict(row), "folder": str(row.folder)} for row in rows]
+        return Output({"models": data, "home": str(hub.home())}, "\n".join(lines))
+    if not args.name:
+        raise InputError(f"models {args.action} needs a name; see `speechkit models list`")
+    folder = str(hub.fetch(args.name) if args.action == "fetch" else hub.path(args.name))
+    return Output({"name": args.name, "path": folder}, folder)
+
+
+def doctor(args: argparse.Namespace) -> Output:
+    from speechkit.doctor import examine
+
+    findings = examine()
+    lines = []
+    for finding in findings:
+        lines.append(f"{'ok ' if finding.ok else 'BAD'} {finding.name:12} {finding.detail}")
+        if finding.mend:
+            lines.append(f"    {'':12} to mend it: {finding.mend}")
+    healthy = all(finding.ok for finding in findings)
+    data = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
+    return Output(data, "\n".join(lines), status=0 if healthy else 1)
+
+
+def demo(args: argparse.Namespace) -> Output:
+    from speechkit.demos.voice_loop import serve
+
+    url = serve(host=args.host, port=args.port, engine=args.engine, device=args.device)
+    return Output({"url": url}, "stopped")
+
+
+def _book(args: argparse.Namespace) -> Any:
+    from speechkit.speaker import SpeakerBook
+
+    return SpeakerBook(args.book)
+
+
+def _folder(name: str | None) -> Path | None:
+    """The folder to write to, made when it isn't there."""
+    if name is None:
+        return None
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"{folder}: can't be made: {e.strerror}; choose another folder") from e
+    return folder
+
+
+# Progress ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _seconds_bar(label: str) -> Iterator[Callable[[float, float], None]]:
+    """A bar over seconds of audio: (done, total)."""
+    with _bar(Path(label).name, "s of audio") as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def _bar(label: str, unit: str) -> Iterator[Callable[[float, float], None]]:
+    """A bar on standard error when that is a terminal; the yielded call takes (done, total)."""
+    from tqdm import tqdm
+
+    with tqdm(desc=label, unit=f" {unit}", disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def show(done: float, total: float) -> None:
+            bar.total = round(total)
+            bar.update(round(done) - bar.n)
+
+        yield show
+
+
+# Arguments -----------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object")
+    common.add_argument("--debug", action="store_true", help="show what happens, and tracebacks")
+
+    engines = argparse.ArgumentParser(add_help=False)
+    engines.add_argument("--engine", default="reference", help="reference (the default)")
+    engines.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+
+    book = argparse.ArgumentParser(add_help=False)
+    book.add_argument("--book", metavar="FILE", help="file of known voices (default: your own)")
+
+    parser = argparse.ArgumentParser(
+        prog="speechkit", description="Speech recognition, synthesis and speakers on this machine."
+    )
+    parser.add_argument("--version", action="version", version=f"speechkit {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(
+        run: Callable[[argparse.Namespace], Output], summary: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            run.__name__, help=summary, description=summary, parents=[common, *parents]
+        )
+        added.set_defaults(run=run)
+        return added
+
+    p = command(talk, "One whole turn: hear, recognise, know the voice, answer, speak.", engines, book)
+    p.add_argument("question", metavar="QUESTION", help="recording of the question")
+    p.add_argument("-o", "--output", metavar="FILE", default="reply.wav", help="the spoken reply")
+    _add_asr_options(p)
+    _add_voice_options(p)
+
+    p = command(transcribe, "Write down what is said in recordings.", engines)
+    p.add_argument("files", metavar="FILE", nargs="+")
+    p.add_argument("-f", "--format", choices=FORMATS, default="txt")
+    p.add_argument("-o", "--output", metavar="DIR", help="write files there (default: print)")
+    p.add_argument("--words", action="store_true", help="time each word (see -f json)")
+    p.add_argument("--task", choices=("transcribe", "translate"), default="transcribe")
+    p.add_argument("--prompt", default="", help="text that sets style and spelling")
+    p.add_argument("--beam-size", type=int, default=1, help="1 is greedy (the default)")
+    _add_asr_options(p)
+
+    p = command(speak, "Speak a text into an audio file.", engines)
+    p.add_argument("text", metavar="TEXT", help='the text; "-" reads standard input')
+    p.add_argument("-o", "--output", metavar="FILE", required=True, help="wav, flac, ogg, ...")
+    p.add_argument("--speed", type=float, default=1.0, help="0.25 to 4, 1 is normal")
+    _add_voice_options(p)
+
+    p = command(verify, "Are two recordings of one speaker?", engines)
+    p.add_argument("a", metavar="A")
+    p.add_argument("b", metavar="B")
+    p.add_argument("--threshold", type=float, help="least score that counts as the same")
+
+    p = command(enroll, "Remember a voice.", book)
+    p.add_argument("name", metavar="NAME")
+    p.add_argument("files", metavar="FILE", nargs="+")
+    p = command(identify, "Who of the known speakers is it?", book)
+    p.add_argument("file", metavar="FILE")
+    command(speakers, "List the known speakers.", book)
+    p = command(forget, "Forget a voice.", book)
+    p.add_argument("name", metavar="NAME")
+
+    p = command(models, "List the models, fetch one, or say where it lies.")
+    p.add_argument("action", choices=("list", "fetch", "path"), nargs="?", default="list")
+    p.add_argument("name", metavar="NAME", nargs="?")
+
+    command(doctor, "Examine this installation; each fault comes with the line that mends it.")
+
+    p = command(demo, "Open the voice loop as a web page on this machine.", engines)
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    p.add_argument("--port", type=int, default=7860)
+    return parser
+
+
+def _add_asr_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--model", default="base", help="Whisper model (default: base)")
+    p.add_argument("--language", metavar="XX", help="code such as en (default: detected)")
+
+
+def _add_voice_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--voice", default="en_US-joe-medium", help="default: en_US-joe-medium")
+    p.add_argument("--seed", type=int, default=0, help="of the voice's random variation")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Examine the installation: each part works, or the line that mends it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from speechkit import __version__, hub, runtime
+from speechkit.errors import SpeechkitError
+
+_PACKAGES = (
+    "torch",
+    "torchaudio",
+    "openai-whisper",
+    "coqui-tts",
+    "speechbrain",
+    "soundfile",
+    "av",
+    "soxr",
+    "onnx",
+    "gradio",
+)
+_NEEDED = ("base", "en_US-joe-medium", "spkrec-ecapa-voxceleb")  # what one spoken turn uses
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the thing.
+        ok: whether it works.
+        detail: what was found.
+        mend: the command that mends it, or "".
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything that one spoken turn needs; takes some seconds."""
+    findings = [
+        Finding("speechkit", True, f"{__version__} on Python {platform.python_version()}"),
+        *(_package(name) for name in _PACKAGES),
+        _try("torch pair", _torch_pair, "pip install --upgrade --force-reinstall speechkit"),
+        _try("device", _device, ""),
+        _try("threads", _threads, "unset SPEECHKIT_THREADS"),
+        _try("decoders", _decoders, "pip install --force-reinstall soundfile av"),
+        _try("phonemes", _phonemes, "pip install --force-reinstall espeakng-loader"),
+        _try("folder", _folder, "export SPEECHKIT_HOME=/a/folder/you/can/write/to"),
+    ]
+    return findings + [_weights(row) for row in hub.status()]
+
+
+def _try(name: str, check: Callable[[], str], mend: str) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except Exception as e:  # a broken package raises anything, and the doctor must go on
+        return Finding(name, False, " ".join(f"{type(e).__name__}: {e}".split()), mend)
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", f"{sys.executable} -m pip install {name}")
+
+
+def _torch_pair() -> str:
+    import torch
+    import torchaudio  # fails here when it was built for another CUDA than torch
+
+    return f"torch {torch.__version__} and torchaudio {torchaudio.__version__} work together"
+
+
+def _device() -> str:
+    import torch
+
+    device = runtime.choose_device("auto")
+    return f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else "cpu"
+
+
+def _threads() -> str:
+    return str(runtime.threads())
+
+
+def _decoders() -> str:
+    import av
+    import soundfile
+
+    missing = [codec for codec in ("aac", "opus", "vorbis") if codec not in av.codecs_available]
+    if missing:
+        raise SpeechkitError(f"PyAV's libraries lack {', '.join(missing)}")
+    return f"libsndfile {soundfile.__libsndfile_version__}, PyAV {av.__version__}"
+
+
+def _phonemes() -> str:
+    from speechkit.tts.phonemes import espeak, phonemize
+
+    if not phonemize("yes", "en-us"):
+        raise SpeechkitError("espeak-ng finds no phonemes in 'yes'")
+    return f"espeak-ng {espeak().version}"
+
+
+def _folder() -> str:
+    folder = hub.home()
+    probe: Path = folder / ".doctor"
+    folder.mkdir(parents=True, exist_ok=True)
+    probe.write_text("")
+    probe.unlink()
+    return str(folder)
+
+
+def _weights(row: hub.Status) -> Finding:
+    ok = row.state == "verified" or (row.state == "absent" and row.name not in _NEEDED)
+    mend = "" if ok else f"speechkit models fetch {row.name}"
+    return Finding(row.name, ok, f"{row.state}, {row.size / 1e6:.0f} MB", mend)

@@ -1,0 +1,96 @@
+"""Where and with how many threads the models run: one place for all engines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from speechkit.errors import InputError, ProcessorError
+
+_random_lock = threading.RLock()  # torch has one state of random numbers for all threads
+
+
+def _cgroup_cpus() -> float | None:
+    """Processors that the container allows (cgroup v2 or v1 quota / period), or None for no limit."""
+    for quota_file, period_file in (
+        ("/sys/fs/cgroup/cpu.max", None),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ):
+        try:
+            fields = Path(quota_file).read_text().split()
+            if period_file:
+                fields.append(Path(period_file).read_text().strip())
+            quota, period = fields[:2]
+            if quota != "max" and int(quota) > 0:
+                return int(quota) / int(period)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+@lru_cache(maxsize=1)
+def threads() -> int:
+    """Threads that every engine uses: $SPEECHKIT_THREADS, else what this process may really use.
+
+    The smaller of the processors it is pinned to and the container's quota, at least 1.
+
+    Raises:
+        InputError: SPEECHKIT_THREADS is not a whole number of 1 or more.
+    """
+    wanted = os.environ.get("SPEECHKIT_THREADS")
+    if wanted:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise InputError(f"SPEECHKIT_THREADS is {wanted!r}; give a whole number, 1 or more")
+        return int(wanted)
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = _cgroup_cpus()
+    return max(1, min(count, int(quota) if quota else count))
+
+
+@lru_cache(maxsize=1)
+def set_up_torch() -> None:
+    """Hand the thread setting to torch, once, before the first model is built."""
+    import torch
+
+    torch.set_num_threads(threads())
+
+
+def choose_device(device: str = "auto") -> str:
+    """The torch device to run on: "cpu", "cuda", or what is there for "auto".
+
+    Raises:
+        InputError: an unknown name.
+        ProcessorError: "cuda" was asked for and can't be used; the message says why.
+    """
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {device!r} is unknown; choose auto, cpu or cuda")
+    if device == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "auto":
+        return "cpu"
+    built = torch.version.cuda
+    reason = "no NVIDIA driver or card answers" if built else "this torch is built without CUDA"
+    raise ProcessorError(f"CUDA can't be used: {reason}; use device='cpu' or 'auto'")
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Make torch's random numbers follow from `seed` inside, and leave them as they were outside.
+
+    One thread at a time: another thread's draws would change this one's.
+    """
+    import torch
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with _random_lock, torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,187 @@
+"""A Piper voice file (`NAME.onnx` + `NAME.onnx.json`), read into Coqui's `Vits` names.
+
+Piper exports VITS to ONNX with the weight norm of most layers folded in. Most weights keep their names;
+those that lost theirs are found through the node that uses them. Nothing in the file is run here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechkit.errors import WeightsError
+
+StateDict = dict[str, torch.Tensor]
+
+PAD, BEGIN, END = "_", "^", "$"
+
+
+@dataclass(frozen=True)
+class VoiceConfig:
+    """What a voice file says about itself.
+
+    Attributes:
+        sample_rate: Hz of the speech it makes.
+        language: espeak's name of the language it was trained on.
+        symbols: phoneme character → ids.
+        noise_scale, noise_w, length_scale: spread of the sound, spread of the durations, pace.
+    """
+
+    sample_rate: int
+    language: str
+    symbols: dict[str, list[int]]
+    noise_scale: float
+    noise_w: float
+    length_scale: float
+
+    @classmethod
+    def read(cls, path: Path) -> VoiceConfig:
+        """Read a `.onnx.json` file.
+
+        Raises:
+            WeightsError: the file is missing, no Piper configuration, or of several speakers.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.get("num_speakers", 1) > 1:
+                raise ValueError("voices of several speakers are not supported")
+            inference = data["inference"]
+            return cls(
+                sample_rate=int(data["audio"]["sample_rate"]),
+                language=str(data["espeak"]["voice"]),
+                symbols={str(k): [int(i) for i in v] for k, v in data["phoneme_id_map"].items()},
+                noise_scale=float(inference["noise_scale"]),
+                noise_w=float(inference["noise_w"]),
+                length_scale=float(inference["length_scale"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+            raise WeightsError(
+                f"{path}: not a usable Piper voice configuration: {e!r}; fetch the voice again"
+            ) from e
+
+    def ids(self, phonemes: list[str]) -> tuple[list[int], list[str]]:
+        """Ids for the model, and the symbol behind each: begin, pad, p1, pad, p2, pad, ..., end.
+
+        Phonemes that the voice has no symbol for are left out.
+        """
+        layout = [BEGIN, PAD]
+        for phoneme in phonemes:
+            if phoneme in self.symbols:
+                layout += [phoneme, PAD]
+        layout.append(END)
+        pairs = [(i, symbol) for symbol in layout for i in self.symbols[symbol]]
+        return [i for i, _ in pairs], [symbol for _, symbol in pairs]
+
+
+@dataclass(frozen=True)
+class VitsWeights:
+    """`Vits` weights under Coqui's names, and the `VitsArgs` that their shapes ask for."""
+
+    state: StateDict
+    arguments: dict[str, Any]
+
+
+def read_weights(path: Path) -> VitsWeights:
+    """Read the weights of a single-speaker Piper `.onnx` file.
+
+    Raises:
+        WeightsError: the file is missing or isn't a VITS graph as Piper exports it.
+    """
+    import onnx
+
+    try:
+        graph = onnx.load(str(path)).graph
+        named, attributes = _named_weights(graph)
+        state: StateDict = {}
+        for name, array in named.items():
+            coqui = _coqui_name(name)
+            if coqui:
+                state[coqui] = torch.from_numpy(array.copy())
+        state["duration_predictor.flows.0.log_scale"] = -torch.log(
+            torch.from_numpy(named["/dp/flows.0/Exp_output_0"].copy())
+        )
+        state = {k: v for name, w in state.items() for k, v in _weight_norm(name, w).items()}
+        return VitsWeights(state, _arguments(named, attributes))
+    except (OSError, KeyError, ValueError, IndexError, ZeroDivisionError) as e:
+        raise WeightsError(
+            f"{path}: not a VITS graph as Piper exports it: {e!r}; fetch the voice again"
+        ) from e
+    except Exception as e:
+        if type(e).__name__ == "DecodeError":  # protobuf's own error class
+            raise WeightsError(f"{path}: damaged ONNX file: {e}; fetch the voice again") from e
+        raise
+
+
+def _named_weights(graph: Any) -> tuple[dict[str, Any], dict[str, dict[str, list[int]]]]:
+    """Weights by their PyTorch names, and the attributes (strides, dilations) of each convolution."""
+    import onnx
+
+    weights = {init.name: onnx.numpy_helper.to_array(init) for init in graph.initializer}
+    attributes: dict[str, dict[str, list[int]]] = {}
+    for node in graph.node:
+        module = node.name.strip("/").rpartition("/")[0].replace("/", ".")
+        if node.op_type in ("Conv", "ConvTranspose"):
+            weights[f"{module}.weight"] = weights[node.input[1]]
+            attributes[module] = {a.name: list(a.ints) for a in node.attribute if a.ints}
+        elif node.op_type == "Gather" and node.name == "/enc_p/emb/Gather":
+            weights["enc_p.emb.weight"] = weights[node.input[0]]
+    return weights, attributes
+
+
+def _coqui_name(name: str) -> str | None:
+    """Coqui's name for one of Piper's weights; None for constants of the graph."""
+    part, _, rest = name.partition(".")
+    if part == "dp" and rest.startswith("flows."):
+        index, _, tail = rest.removeprefix("flows.").partition(".")
+        if index == "0":
+            return "duration_predictor.flows.0.translation" if tail == "m" else None
+        return f"duration_predictor.flows.{(int(index) + 1) // 2}.{tail}"
+    if part == "flow":
+        index, _, tail = rest.removeprefix("flows.").partition(".")
+        return f"flow.flows.{int(index) // 2}.{tail}"
+    to = {"enc_p": "text_encoder", "dp": "duration_predictor", "dec": "waveform_decoder"}.get(part)
+    return f"{to}.{rest}" if to and rest else None
+
+
+def _weight_norm(name: str, weight: torch.Tensor) -> StateDict:
+    """Split a folded weight into direction and length where Coqui's module has weight norm."""
+    normed = (".enc.in_layers.", ".enc.res_skip_layers.", "decoder.ups.", "decoder.resblocks.")
+    if not name.endswith(".weight") or not any(part in name for part in normed):
+        return {name: weight}
+    module = name.removesuffix(".weight") + ".parametrizations.weight"
+    length = weight.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.dim() - 1))
+    return {f"{module}.original0": length, f"{module}.original1": weight}
+
+
+def _arguments(named: dict[str, Any], attributes: dict[str, dict[str, list[int]]]) -> dict[str, Any]:
+    """The decoder's make, which differs between Piper's qualities, and the number of symbols."""
+
+    def count(prefix: str) -> int:
+        """How many different numbers follow `prefix` among the names."""
+        return len({n[len(prefix) :].split(".")[0] for n in attributes if n.startswith(prefix)})
+
+    ups = [f"dec.ups.{i}" for i in range(count("dec.ups."))]
+    per_stage = count("dec.resblocks.") // len(ups)
+    kind = "1" if "dec.resblocks.0.convs1.0" in attributes else "2"
+    convs = "convs1" if kind == "1" else "convs"
+    kernels, dilations = [], []
+    for block in range(per_stage):
+        prefix = f"dec.resblocks.{block}.{convs}."
+        layers = [f"{prefix}{i}" for i in range(count(prefix))]
+        kernels.append(int(named[f"{layers[0]}.weight"].shape[-1]))
+        dilations.append([attributes[layer]["dilations"][0] for layer in layers])
+    return {
+        "num_chars": int(named["enc_p.emb.weight"].shape[0]),
+        "hidden_channels": int(named["enc_p.emb.weight"].shape[1]),
+        "resblock_type_decoder": kind,
+        "resblock_kernel_sizes_decoder": kernels,
+        "resblock_dilation_sizes_decoder": dilations,
+        "upsample_rates_decoder": [attributes[up]["strides"][0] for up in ups],
+        "upsample_kernel_sizes_decoder": [int(named[f"{up}.weight"].shape[-1]) for up in ups],
+        "upsample_initial_channel_decoder": int(np.shape(named["dec.conv_pre.weight"])[0]),
+    }

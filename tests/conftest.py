@@ -1,0 +1,16 @@
+"""Fixtures that several test modules share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def eval_dir() -> Path:
+    """The folder of evaluation speech: SPEECHKIT_EVAL, else ../shared/speech; skips without it."""
+    default = Path(__file__).resolve().parents[1].parent / "shared" / "speech"
+    folder = Path(os.environ.get("SPEECHKIT_EVAL") or default)
+    if not (folder / "asr_en" / "manifest.jsonl").is_file():
+        pytest.skip(f"no evaluation speech in {folder}; set SPEECHKIT_EVAL")
+    return folder
