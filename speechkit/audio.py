@@ -1,17 +1,9 @@
-"""Audio in and out: one mono signal in memory, loaded within limits, resampled, saved.
-
-libsndfile (soundfile) decodes what it knows and is the judge of WAV, AIFF and their kin: one that
-it calls damaged is refused. FFmpeg's libraries (PyAV) decode the rest and what libsndfile gives up
-on halfway. Both run inside this process; nothing in a file can make them open another file.
-"""
+"""Audio in and out: one mono signal in memory, loaded within limits, resampled, saved."""
 
 from __future__ import annotations
 
 import io
-import logging
-import operator
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -23,25 +15,25 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from speechkit.decode import (
+    BLOCK,
+    EMPTY,
+    MAX_RATE,
+    Limits,
+    Samples,
+    checked_rate,
+    decode,
+    fault_of,
+    to_float,
+    to_mono,
+)
 from speechkit.errors import AudioError
 
-log = logging.getLogger("speechkit")
+__all__ = ["Audio", "AudioSource", "Limits", "load_audio", "save_audio"]
 
-Samples: TypeAlias = NDArray[np.float32]
-
-MAX_RATE = 1_000_000  # Hz
 MAX_PEAK = 4.0  # full scale + 12 dB; louder samples have the wrong scale
 MAX_CHANNELS = 64  # of an array: more means that it lies on its side
-BLOCK = 1 << 18  # samples, all channels together, decoded or encoded at a time
-
-EMPTY = "an empty recording, with no samples; record it again"
-UNRECOGNISED = 1  # libsndfile's error code for a format that it does not know
-
-# The containers FFmpeg may open. Playlists (HLS, DASH, concat) are left out on purpose, for they
-# name other files; WAV and AIFF are libsndfile's.
-FFMPEG_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,flac,mp3,aac,ac3,amr,asf,avi,flv,mpegts,mpeg,caf,wv"
-)
+DEFAULT_LIMITS = Limits()
 
 # ending → libsndfile's format and encoding, the sample rates in Hz that the encoder takes
 FORMATS: dict[str, tuple[str, str, range | tuple[int, ...]]] = {
@@ -55,33 +47,6 @@ FORMATS: dict[str, tuple[str, str, range | tuple[int, ...]]] = {
         (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much audio one load may take; more raises AudioError as soon as it is seen.
-
-    The defaults let 6 hours of 48 kHz stereo through.
-    """
-
-    bytes: int = 4 << 30
-    """Size of the file, the bytes or the array."""
-    seconds: float = 6 * 3600.0
-    """Duration after decoding."""
-    samples: int = 1 << 31
-    """Decoded samples counted over all channels; also what resampling may make of them."""
-
-    def check(self, name: str, **taken: float) -> None:
-        """Raise AudioError if more is taken (`bytes`, `seconds`, `samples`) than is allowed."""
-        for what, amount in taken.items():
-            limit = getattr(self, what)
-            if amount > limit:
-                raise AudioError(
-                    f"{name}: over the limit of {limit:.12g} {what}; cut it or raise Limits.{what}"
-                )
-
-
-DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,7 +68,7 @@ class Audio:
     """Hz."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sample_rate", _checked_rate(self.sample_rate, "Audio"))
+        object.__setattr__(self, "sample_rate", checked_rate(self.sample_rate, "Audio"))
         object.__setattr__(self, "samples", _checked_samples(self.samples))
 
     @property
@@ -124,7 +89,7 @@ class Audio:
         Raises:
             AudioError: a rate out of range, or more than the default `Limits.samples` come out.
         """
-        rate = _checked_rate(rate, "resample")
+        rate = checked_rate(rate, "resample")
         if rate == self.sample_rate or not len(self.samples):
             return self if rate == self.sample_rate else Audio(self.samples, rate)
         import soxr  # type: ignore[import-untyped]
@@ -171,7 +136,7 @@ def load_audio(
     Raises:
         AudioError: nothing there, not audio, no samples, NaN, over a limit, no such channel.
     """
-    rate = None if sample_rate is None else _checked_rate(sample_rate, "load_audio")
+    rate = None if sample_rate is None else checked_rate(sample_rate, "load_audio")
     name = _name(source)
     audio = _load(source, name, channel, limits)
     if not len(audio.samples):
@@ -213,7 +178,7 @@ def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:
             os.replace(part, path)
     except (OSError, ValueError, soundfile.SoundFileError) as e:
         raise AudioError(
-            f"{name}: cannot be written ({_fault(e)}); choose a folder that exists and is yours"
+            f"{name}: cannot be written ({fault_of(e)}); choose a folder that exists and is yours"
         ) from e
     return path
 
@@ -226,7 +191,7 @@ def _load(source: AudioSource, name: str, channel: int | None, limits: Limits) -
         samples, rate = _from_array(source[0], source[1], name, channel, limits)
     else:
         with _opened(source, name, limits) as file:
-            samples, rate = _decode(file, name, channel, limits)
+            samples, rate = decode(file, name, channel, limits)
     try:
         return Audio(samples, rate)
     except AudioError as e:
@@ -240,16 +205,16 @@ def _from_array(
     try:
         array = np.asarray(data)
     except (TypeError, ValueError) as e:
-        raise AudioError(f"{name}: not an array ({_fault(e)}); pass (sample_rate, array)") from e
+        raise AudioError(f"{name}: not an array ({fault_of(e)}); pass (sample_rate, array)") from e
     if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MAX_CHANNELS):
         raise AudioError(
             f"{name}: shape {array.shape}; it must be (n,) or (n, channels), with at most "
             f"{MAX_CHANNELS} channels: transpose it if time comes last"
         )
     frames = array.reshape(len(array), -1) if array.size else np.empty((0, 1), np.float32)
-    rate = _checked_rate(rate, name)
+    rate = checked_rate(rate, name)
     limits.check(name, bytes=array.nbytes, seconds=len(array) / rate, samples=array.size)
-    return _to_mono(_to_float(frames, name), channel, name), rate
+    return to_mono(to_float(frames, name), channel, name), rate
 
 
 @contextmanager
@@ -280,7 +245,7 @@ def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
     except FileNotFoundError as e:
         raise AudioError(f"{name}: no such file; check the path") from e
     except (OSError, ValueError) as e:
-        raise AudioError(f"{name}: cannot be opened ({_fault(e)}); check its permissions") from e
+        raise AudioError(f"{name}: cannot be opened ({fault_of(e)}); check its permissions") from e
 
 
 def _read(file: Any, name: str, limits: Limits) -> bytes:
@@ -295,131 +260,13 @@ def _read(file: Any, name: str, limits: Limits) -> bytes:
             data += piece
     except (OSError, TypeError, ValueError) as e:
         raise AudioError(
-            f"{name}: cannot be read ({_fault(e)}); it must be open, and in binary mode"
+            f"{name}: cannot be read ({fault_of(e)}); it must be open, and in binary mode"
         ) from e
     return bytes(data)
 
 
-def _decode(file: BinaryIO, name: str, channel: int | None, limits: Limits) -> tuple[Samples, int]:
-    """Decode a file to mono samples and their rate, with libsndfile or else with FFmpeg."""
-    import av
-    import soundfile
-
-    try:
-        return _collect(_soundfile_blocks(file, name), name, channel, limits)
-    except soundfile.LibsndfileError as e:
-        fault, known = _fault(e), e.code != UNRECOGNISED
-    file.seek(0)
-    try:
-        samples, rate = _collect(_ffmpeg_blocks(file, name), name, channel, limits)
-    except (av.FFmpegError, ValueError) as e:
-        what = "damaged or of an unknown kind" if known else "not audio in a known format"
-        raise AudioError(f"{name}: {what} ({fault}); convert it to WAV or FLAC") from e
-    if known:
-        log.warning("%s: damaged (%s); %.2f s decoded", name, fault, len(samples) / rate)
-    return samples, rate
-
-
-def _collect(
-    blocks: Iterator[tuple[int, Samples]], name: str, channel: int | None, limits: Limits
-) -> tuple[Samples, int]:
-    """Join blocks (rate, samples of shape (n, channels)) to one mono signal, within the limits."""
-    mono = bytearray()  # grows in place, and numpy reads it without a copy
-    frames, rate = 0, 0
-    for block_rate, block in blocks:
-        if rate and block_rate != rate:
-            raise AudioError(f"{name}: the sample rate changes inside it; convert it to WAV first")
-        rate = _checked_rate(block_rate, name)
-        frames += len(block)
-        limits.check(name, seconds=frames / rate, samples=frames * block.shape[1])
-        mono += _to_mono(block, channel, name).tobytes()
-    if not frames:
-        raise AudioError(f"{name}: {EMPTY}")
-    return np.frombuffer(mono, np.float32), rate
-
-
-def _soundfile_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
-    """Decode with libsndfile: (rate, samples (n, channels)) block by block."""
-    import soundfile
-
-    with soundfile.SoundFile(file) as sound:
-        if sound.frames > 1 << 60:  # FLAC of open length, which libsndfile cannot read on from
-            raise soundfile.LibsndfileError(UNRECOGNISED)
-        count = 0
-        while len(block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)):
-            count += len(block)
-            yield sound.samplerate, block
-        promised = sound.frames / sound.samplerate
-        header = re.search(r"data : (\d+) \(should be (\d+)\)", sound.extra_info)  # bytes, of a WAV
-        # Recorders that stream write a size near 2^31 or 2^32, which promises nothing.
-        if header and int(header[1]) < (1 << 31) - (1 << 20):
-            promised *= int(header[1]) / max(1, int(header[2]))
-        _warn_if_short(name, count / sound.samplerate, promised)
-
-
-def _ffmpeg_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
-    """Decode the first sound track with FFmpeg: (rate, samples (n, channels)) block by block."""
-    import av
-
-    options = {"format_whitelist": FFMPEG_FORMATS}
-    with av.open(file, "r", options=options, metadata_errors="replace") as container:
-        if not container.streams.audio:
-            raise AudioError(f"{name}: holds no sound track; choose a file with sound")
-        stream = container.streams.audio[0]
-        seconds, damaged = 0.0, 0
-        for packet in container.demux(stream):
-            try:
-                decoded = packet.decode()
-            except av.FFmpegError:
-                damaged += 1
-                continue
-            for frame in decoded:
-                seconds += frame.samples / _checked_rate(frame.sample_rate, name)
-                shape = (frame.samples, frame.layout.nb_channels)
-                array = frame.to_ndarray()
-                array = array.T if frame.format.is_planar else array.reshape(shape)
-                yield frame.sample_rate, _to_float(array, name)
-        if damaged and not seconds:
-            raise AudioError(f"{name}: damaged, nothing in it can be decoded; get it again")
-        if damaged:
-            log.warning("%s: damaged; %d packets left out", name, damaged)
-        _warn_if_short(name, seconds, (container.duration or 0) / 1e6)  # FFmpeg's microseconds
-
-
-def _warn_if_short(name: str, seconds: float, promised: float) -> None:
-    """Log what a header promised and the file did not hold; MP3 and AAC only estimate it."""
-    if seconds < 0.95 * promised:
-        log.warning("%s: cut short; %.2f s decoded of %.2f s", name, seconds, promised)
-
-
-def _to_mono(block: Samples, channel: int | None, name: str) -> Samples:
-    """(n, channels) → (n,): one channel, or the average of all."""
-    channels = block.shape[1]
-    if channel is None:
-        return block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32)
-    if channel not in range(channels):
-        raise AudioError(f"{name}: no channel {channel}; channels are 0 to {channels - 1}")
-    return block[:, channel]
-
-
-def _to_float(array: NDArray[Any], name: str) -> Samples:
-    """Integers to float32 by their full scale, uint8 from its middle 128; floats as they are."""
-    if array.dtype == np.uint8:
-        return (array.astype(np.float32) - np.float32(128)) / np.float32(128)
-    if array.dtype in (np.int8, np.int16, np.int32):
-        return array.astype(np.float32) / np.float32(-int(np.iinfo(array.dtype).min))
-    if array.dtype.kind == "f":
-        with np.errstate(
-            over="ignore"
-        ):  # a float64 beyond float32 becomes infinite, and is refused
-            return array.astype(np.float32, copy=False)
-    raise AudioError(
-        f"{name}: samples of type {array.dtype}; use uint8, int8, int16, int32 or floats in [-1, 1]"
-    )
-
-
 def _to_int16(samples: Samples) -> NDArray[np.int16]:
-    """Floats to 16-bit integers, the nearest; the inverse of `_to_float`."""
+    """Floats to 16-bit integers, the nearest; the inverse of `to_float`."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
 
 
@@ -445,16 +292,6 @@ def _checked_samples(given: Any) -> Samples:
     return samples
 
 
-def _checked_rate(rate: Any, name: str) -> int:
-    try:
-        number = operator.index(rate)
-    except TypeError:
-        number = 0
-    if isinstance(rate, bool) or not 1 <= number <= MAX_RATE:
-        raise AudioError(f"{name}: sample rate {rate!r}; use a whole number of Hz, 1 to {MAX_RATE}")
-    return number
-
-
 def _resampled_length(n: int, old: int, new: int) -> int:
     return max(1, (2 * n * new + old) // (2 * old))
 
@@ -470,9 +307,3 @@ def _name(source: Any) -> str:
     name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
     text = os.fsdecode(name) if isinstance(name, str | os.PathLike) else type(source).__name__
     return text if text.isprintable() and text else repr(text)
-
-
-def _fault(error: Exception) -> str:
-    """The reason a library gives, on one line."""
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split()).removeprefix("Error : ").rstrip(".")

@@ -308,7 +308,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    p = command(talk, "One whole turn: hear, recognise, know the voice, answer, speak.", engines, book)
+    p = command(
+        talk, "One whole turn: hear, recognise, know the voice, answer, speak.", engines, book
+    )
     p.add_argument("question", metavar="QUESTION", help="recording of the question")
     p.add_argument("-o", "--output", metavar="FILE", default="reply.wav", help="the spoken reply")
     _add_asr_options(p)

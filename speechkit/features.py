@@ -265,7 +265,7 @@ def _slaney_filters(rate: int, n_fft: int, n_mels: int, device: torch.device) ->
     """Triangles of equal area on Slaney's mel scale, 0 to rate / 2 Hz: [n_mels, n_fft // 2 + 1].
 
     The scale is linear, 200/3 Hz per mel, up to 1000 Hz, then logarithmic, 27 mel per factor 6.4.
-    In float64, as librosa's `filters.mel`, for torchaudio's float32 is up to 0.3 % of a weight off.
+    In float64, as librosa's `filters.mel`: torchaudio's float32 filters move the log-mel by 1e-5.
     """
     top = 15.0 + 27.0 * math.log(rate / 2000) / math.log(6.4)
     mels = torch.linspace(0.0, top, n_mels + 2, dtype=torch.float64)
@@ -291,8 +291,7 @@ def _ecapa_filters(device: torch.device) -> Tensor:
 @torch.inference_mode(False)
 def _cosines(n_mfcc: int, n_mels: int, device: torch.device) -> Tensor:
     """The orthonormal DCT-II: [n_mfcc, n_mels]."""
-    m = torch.arange(n_mels, dtype=torch.float64)
-    k = torch.arange(n_mfcc, dtype=torch.float64)[:, None]
-    basis = torch.cos(math.pi / n_mels * k * (m + 0.5)) * math.sqrt(2.0 / n_mels)
-    basis[0] /= math.sqrt(2.0)
-    return basis.float().to(device)
+    from torchaudio.functional import create_dct
+
+    basis: Tensor = create_dct(n_mfcc, n_mels, norm="ortho")
+    return basis.T.contiguous().to(device)

@@ -260,7 +260,7 @@ def _bar(entry: Entry, total: int, progress: bool | None) -> Iterator[Callable[[
         logger.info("fetching %s: %s bytes", entry.name, f"{total:,}")
         yield lambda count: None
         return
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     with tqdm(total=total, desc=entry.name, unit="B", unit_scale=True, leave=False) as bar:
         yield lambda count: bar.update(min(count, total - bar.n))

@@ -109,7 +109,9 @@ def openai_state_dict(variables: Variables) -> StateDict:
 def _block(state: StateDict, to: str, variables: Variables, at: str, cross: bool) -> None:
     """One Transformer layer: self-attention, in the decoder cross-attention, feed-forward."""
     _norm(state, f"{to}.attn_ln", variables, f"{at}/self_attention/layer_norm")
-    _split(state, to + ".attn", ("query", "key", "value"), variables, f"{at}/self_attention/linear_0")
+    _split(
+        state, to + ".attn", ("query", "key", "value"), variables, f"{at}/self_attention/linear_0"
+    )
     _linear(state, f"{to}.attn.out", variables, f"{at}/self_attention/linear_1")
     if cross:
         _norm(state, f"{to}.cross_attn_ln", variables, f"{at}/attention/layer_norm")
@@ -148,4 +150,7 @@ def _split(
 
 
 def _count_layers(variables: Variables, side: str) -> int:
-    return len({name.split("/")[1] for name in variables if name.startswith(f"{side}/layer_")} - {"layer_norm"})
+    return len(
+        {name.split("/")[1] for name in variables if name.startswith(f"{side}/layer_")}
+        - {"layer_norm"}
+    )

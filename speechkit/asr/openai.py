@@ -102,9 +102,7 @@ class OpenAiEngine:
             )
         merge_punctuations(words, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、")
         return [
-            TimedWord(
-                w.word, tuple(w.tokens), float(w.start), float(w.end), float(w.probability)
-            )
+            TimedWord(w.word, tuple(w.tokens), float(w.start), float(w.end), float(w.probability))
             for w in words
             if w.tokens
         ]

@@ -218,10 +218,17 @@ class Transcriber:
             text = tokenizer.decode(list(piece.tokens)).strip()
             if text:
                 moved = (
-                    Word(w.text.strip(), w.start + window.start_s, w.end + window.start_s, w.probability)
+                    Word(
+                        w.text.strip(),
+                        w.start + window.start_s,
+                        w.end + window.start_s,
+                        w.probability,
+                    )
                     for w in piece_words
                 )
-                segments.append(Segment(start, end, text, confidence, settle_words(moved, start, end)))
+                segments.append(
+                    Segment(start, end, text, confidence, settle_words(moved, start, end))
+                )
         return segments, done
 
     def _decode(self, window: _Window, tokenizer: Any) -> Hypothesis:
@@ -251,9 +258,7 @@ class Transcriber:
         return shared
 
 
-def _cut(
-    tokens: tuple[int, ...], timestamp_begin: int, frames: int
-) -> tuple[list[_Piece], int]:
+def _cut(tokens: tuple[int, ...], timestamp_begin: int, frames: int) -> tuple[list[_Piece], int]:
     """Cut a window's tokens at its timestamps.
 
     Returns:

@@ -123,9 +123,7 @@ class Transcript:
         try:
             path.write_text(content, encoding="utf-8")
         except OSError as e:
-            raise InputError(
-                f"{path}: can't be written: {e.strerror}; choose another place"
-            ) from e
+            raise InputError(f"{path}: can't be written: {e.strerror}; choose another place") from e
         return path
 
 

@@ -56,9 +56,7 @@ class SpeakerEncoder:
         threshold: the score from which on two recordings count as one speaker's.
     """
 
-    def __init__(
-        self, engine: SpeakerEngine, name: str, threshold: float = THRESHOLD
-    ) -> None:
+    def __init__(self, engine: SpeakerEngine, name: str, threshold: float = THRESHOLD) -> None:
         self.engine = engine
         self.name = name
         self.threshold = threshold

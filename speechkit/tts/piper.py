@@ -158,8 +158,10 @@ def _weight_norm(name: str, weight: torch.Tensor) -> StateDict:
     return {f"{module}.original0": length, f"{module}.original1": weight}
 
 
-def _arguments(named: dict[str, Any], attributes: dict[str, dict[str, list[int]]]) -> dict[str, Any]:
-    """The decoder's make, which differs between Piper's qualities, and the number of symbols."""
+def _arguments(
+    named: dict[str, Any], attributes: dict[str, dict[str, list[int]]]
+) -> dict[str, Any]:
+    """The sizes that differ between voices; the rest is Coqui's default, as Piper's is."""
 
     def count(prefix: str) -> int:
         """How many different numbers follow `prefix` among the names."""
@@ -175,9 +177,14 @@ def _arguments(named: dict[str, Any], attributes: dict[str, dict[str, list[int]]
         layers = [f"{prefix}{i}" for i in range(count(prefix))]
         kernels.append(int(named[f"{layers[0]}.weight"].shape[-1]))
         dilations.append([attributes[layer]["dilations"][0] for layer in layers])
+    symbols, hidden = named["enc_p.emb.weight"].shape
+    head_channels = named["enc_p.encoder.attn_layers.0.emb_rel_k"].shape[-1]
     return {
-        "num_chars": int(named["enc_p.emb.weight"].shape[0]),
-        "hidden_channels": int(named["enc_p.emb.weight"].shape[1]),
+        "num_chars": int(symbols),
+        "hidden_channels": int(hidden),
+        "hidden_channels_ffn_text_encoder": len(named["enc_p.encoder.ffn_layers.0.conv_1.weight"]),
+        "num_heads_text_encoder": int(hidden // head_channels),
+        "num_layers_text_encoder": count("enc_p.encoder.ffn_layers."),
         "resblock_type_decoder": kind,
         "resblock_kernel_sizes_decoder": kernels,
         "resblock_dilation_sizes_decoder": dilations,

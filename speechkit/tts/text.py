@@ -7,13 +7,35 @@ import re
 MAX_SENTENCE = 400  # characters: keeps the memory that one sentence takes small
 
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st vs etc e.g i.e no vol fig approx dept est inc ltd co".split()
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sr",
+        "jr",
+        "st",
+        "vs",
+        "etc",
+        "e.g",
+        "i.e",
+        "no",
+        "vol",
+        "fig",
+        "approx",
+        "dept",
+        "est",
+        "inc",
+        "ltd",
+        "co",
+    ]
 )
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n\s*\n")
 # espeak ends a clause at a title's full stop, and the voice would pause there.
 _TITLE_STOP = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St)\.(?=\s+\w)")
 # Brackets and quotes are never spoken, and the voices were not trained on them.
-_UNSPOKEN = str.maketrans({c: " " for c in "\"“”„«»*_`~|<>^\\"} | {c: ", " for c in "()[]{}"})
+_UNSPOKEN = str.maketrans(dict.fromkeys('"“”„«»*_`~|<>^\\', " ") | dict.fromkeys("()[]{}", ", "))
 
 
 def sentences(text: str) -> list[str]:

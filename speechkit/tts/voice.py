@@ -100,9 +100,7 @@ class Voice:
         samples = np.concatenate([chunk.samples for chunk in chunks])
         phonemes, start = [], 0.0
         for chunk in chunks:
-            phonemes += [
-                Phoneme(p.symbol, p.start + start, p.end + start) for p in chunk.phonemes
-            ]
+            phonemes += [Phoneme(p.symbol, p.start + start, p.end + start) for p in chunk.phonemes]
             start += chunk.duration
         return Speech(samples, self.sample_rate, tuple(phonemes))
 

@@ -1,0 +1,52 @@
+# The two commands of the README are `make talk` and `make test`; each sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup talk demo test test-fast lint bench clean
+
+setup: $(VENV)/weights
+
+# Some systems split ensurepip off Python: then pip is put into the environment from outside.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV) || ( $(PYTHON) -m venv --without-pip $(VENV) \
+		&& $(PYTHON) -m pip --python $(BIN)/python install pip )
+	$(BIN)/python -m pip install --editable '.[dev]'
+	@touch $@
+
+$(VENV)/weights: $(VENV)/installed speechkit/catalog.py
+	$(BIN)/speechkit models fetch base
+	$(BIN)/speechkit models fetch en_US-joe-medium
+	$(BIN)/speechkit models fetch spkrec-ecapa-voxceleb
+	@touch $@
+
+# One spoken turn. QUESTION=my.m4a asks a recording; without it the voice asks a question itself.
+talk: setup
+	@mkdir -p out
+ifdef QUESTION
+	$(BIN)/speechkit talk "$(QUESTION)" -o out/reply.wav
+else
+	$(BIN)/speechkit speak "Hello! Can you hear what I say?" -o out/question.wav
+	$(BIN)/speechkit talk out/question.wav -o out/reply.wav
+endif
+
+demo: setup
+	$(BIN)/speechkit demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/installed
+	$(BIN)/python -m pytest -m "not real"
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/turn.py
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,195 @@
+"""Decoding: a file to mono samples, block by block and within limits.
+
+libsndfile (soundfile) decodes what it knows and is the judge of WAV, AIFF and their kin: one that
+it calls damaged is refused. FFmpeg's libraries (PyAV) decode the rest and what libsndfile gives up
+on halfway. Both run inside this process; nothing in a file can make them open another file.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechkit.errors import AudioError
+
+log = logging.getLogger("speechkit")
+
+Samples: TypeAlias = NDArray[np.float32]
+
+MAX_RATE = 1_000_000  # Hz
+BLOCK = 1 << 18  # samples, all channels together, decoded or encoded at a time
+EMPTY = "an empty recording, with no samples; record it again"
+NOT_KNOWN = (1, 18)  # libsndfile's error codes: format, or encoding, that it does not know
+
+# The containers FFmpeg may open. Playlists (HLS, DASH, concat) are left out on purpose, for they
+# name other files; WAV and AIFF are libsndfile's.
+FFMPEG_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,flac,mp3,aac,ac3,amr,asf,avi,flv,mpegts,mpeg,caf,wv"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much audio one load may take; more raises AudioError as soon as it is seen.
+
+    The defaults let 6 hours of 48 kHz stereo through.
+    """
+
+    bytes: int = 4 << 30
+    """Size of the file, the bytes or the array."""
+    seconds: float = 6 * 3600.0
+    """Duration after decoding."""
+    samples: int = 1 << 31
+    """Decoded samples counted over all channels; also what resampling may make of them."""
+
+    def check(self, name: str, **taken: float) -> None:
+        """Raise AudioError if more is taken (`bytes`, `seconds`, `samples`) than is allowed."""
+        for what, amount in taken.items():
+            limit = getattr(self, what)
+            if amount > limit:
+                raise AudioError(
+                    f"{name}: over the limit of {limit:.12g} {what}; cut it or raise Limits.{what}"
+                )
+
+
+def decode(file: BinaryIO, name: str, channel: int | None, limits: Limits) -> tuple[Samples, int]:
+    """Decode a file to mono samples and their rate, with libsndfile or else with FFmpeg."""
+    import av
+    import soundfile  # type: ignore[import-untyped]
+
+    try:
+        return _collect(_soundfile_blocks(file, name), name, channel, limits)
+    except soundfile.LibsndfileError as e:
+        fault, damaged = fault_of(e), e.code not in NOT_KNOWN
+    file.seek(0)
+    try:
+        samples, rate = _collect(_ffmpeg_blocks(file, name), name, channel, limits)
+    except (av.FFmpegError, ValueError) as e:
+        what = "damaged" if damaged else "not audio in a known format"
+        raise AudioError(f"{name}: {what} ({fault}); convert it to WAV or FLAC") from e
+    if damaged:
+        log.warning("%s: damaged (%s); %.2f s decoded", name, fault, len(samples) / rate)
+    return samples, rate
+
+
+def _collect(
+    blocks: Iterator[tuple[int, Samples]], name: str, channel: int | None, limits: Limits
+) -> tuple[Samples, int]:
+    """Join blocks (rate, samples of shape (n, channels)) to one mono signal, within the limits."""
+    mono = bytearray()  # grows in place, and numpy reads it without a copy
+    frames, rate = 0, 0
+    for block_rate, block in blocks:
+        if rate and block_rate != rate:
+            raise AudioError(f"{name}: the sample rate changes inside it; convert it to WAV first")
+        rate = checked_rate(block_rate, name)
+        frames += len(block)
+        limits.check(name, seconds=frames / rate, samples=frames * block.shape[1])
+        mono += to_mono(block, channel, name).tobytes()
+    if not frames:
+        raise AudioError(f"{name}: {EMPTY}")
+    return np.frombuffer(mono, np.float32), rate
+
+
+def _soundfile_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
+    """Decode with libsndfile: (rate, samples (n, channels)) block by block."""
+    import soundfile
+
+    with soundfile.SoundFile(file) as sound:
+        if sound.frames > 1 << 60:  # FLAC of open length, which libsndfile cannot read on from
+            raise soundfile.LibsndfileError(NOT_KNOWN[0])
+        count = 0
+        while len(block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)):
+            count += len(block)
+            yield sound.samplerate, block
+        promised = float(sound.frames)
+        header = re.search(r"data : (\d+) \(should be (\d+)\)", sound.extra_info)  # bytes, of a WAV
+        # Recorders that stream write a size near 2^31 or 2^32, which promises nothing.
+        if header and int(header[1]) < (1 << 31) - (1 << 20):
+            promised *= int(header[1]) / max(1, int(header[2]))
+        slack = 0.05 if sound.format == "MP3" else 0.0
+        _warn_if_short(name, count / sound.samplerate, promised / sound.samplerate, slack)
+
+
+def _ffmpeg_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
+    """Decode the first sound track with FFmpeg: (rate, samples (n, channels)) block by block."""
+    import av
+
+    options = {"format_whitelist": FFMPEG_FORMATS}
+    with av.open(file, "r", options=options, metadata_errors="replace") as container:
+        if not container.streams.audio:
+            raise AudioError(f"{name}: holds no sound track; choose a file with sound")
+        stream = container.streams.audio[0]
+        seconds, damaged = 0.0, 0
+        for packet in container.demux(stream):
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError:
+                damaged += 1
+                continue
+            for frame in decoded:
+                seconds += frame.samples / checked_rate(frame.sample_rate, name)
+                shape = (frame.samples, frame.layout.nb_channels)
+                array = frame.to_ndarray()
+                array = array.T if frame.format.is_planar else array.reshape(shape)
+                yield frame.sample_rate, to_float(array, name)
+        if damaged and not seconds:
+            raise AudioError(f"{name}: damaged, nothing in it can be decoded; get it again")
+        if damaged:
+            log.warning("%s: damaged; %d packets left out", name, damaged)
+        own, whole = stream.duration, container.duration  # in ticks and in microseconds, or None
+        promised = own * (stream.time_base or 0) if own else (whole or 0) / 1e6
+        _warn_if_short(name, seconds, float(promised), 0.05)
+
+
+def _warn_if_short(name: str, seconds: float, promised: float, slack: float) -> None:
+    """Log what the header promised and the file does not hold; `slack` where it only estimates."""
+    if seconds < (1 - slack) * promised:
+        log.warning("%s: cut short; %.2f s decoded of %.2f s", name, seconds, promised)
+
+
+def to_mono(block: Samples, channel: int | None, name: str) -> Samples:
+    """(n, channels) → (n,): one channel, or the average of all."""
+    channels = block.shape[1]
+    if channel is None:
+        return block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32)
+    if channel not in range(channels):
+        raise AudioError(f"{name}: no channel {channel}; channels are 0 to {channels - 1}")
+    return block[:, channel]
+
+
+def to_float(array: NDArray[Any], name: str) -> Samples:
+    """Integers to float32 by their full scale, uint8 from its middle 128; floats as they are."""
+    if array.dtype == np.uint8:
+        return (array.astype(np.float32) - np.float32(128)) / np.float32(128)
+    if array.dtype in (np.int8, np.int16, np.int32):
+        return array.astype(np.float32) / np.float32(-int(np.iinfo(array.dtype).min))
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # too large a float64 becomes infinite, to be refused
+            return array.astype(np.float32, copy=False)
+    raise AudioError(
+        f"{name}: samples of type {array.dtype}; use uint8, int8, int16, int32 or floats in [-1, 1]"
+    )
+
+
+def checked_rate(rate: Any, name: str) -> int:
+    """The sample rate in Hz as an int; AudioError unless it is whole and from 1 to `MAX_RATE`."""
+    try:
+        number = operator.index(rate)
+    except TypeError:
+        number = 0
+    if isinstance(rate, bool) or not 1 <= number <= MAX_RATE:
+        raise AudioError(f"{name}: sample rate {rate!r}; use a whole number of Hz, 1 to {MAX_RATE}")
+    return number
+
+
+def fault_of(error: Exception) -> str:
+    """The reason a library gives, on one line."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()).removeprefix("Error : ").rstrip(".")
