@@ -33,6 +33,7 @@ __all__ = ["Audio", "AudioSource", "Limits", "load_audio", "save_audio"]
 
 MAX_PEAK = 4.0  # full scale + 12 dB; louder samples have the wrong scale
 MAX_CHANNELS = 64  # of an array: more means that it lies on its side
+MAX_RATIO = 10_000  # of two sample rates: soxr's filters grow with it, to minutes of work
 DEFAULT_LIMITS = Limits()
 
 # ending → libsndfile's format and encoding, the sample rates in Hz that the encoder takes
@@ -87,12 +88,18 @@ class Audio:
         -100 dB.
 
         Raises:
-            AudioError: a rate out of range, or more than the default `Limits.samples` come out.
+            AudioError: a rate out of range, rates too far apart, or more than the
+                default `Limits.samples` come out.
         """
         rate = checked_rate(rate, "resample")
         if rate == self.sample_rate or not len(self.samples):
             return self if rate == self.sample_rate else Audio(self.samples, rate)
-        import soxr  # type: ignore[import-untyped]
+        if max(rate, self.sample_rate) > MAX_RATIO * min(rate, self.sample_rate):
+            raise AudioError(
+                f"resample: {self.sample_rate} Hz to {rate} Hz is too far; stay within a factor of "
+                f"{MAX_RATIO}, or correct the rate that the recording claims"
+            )
+        import soxr
 
         length = _resampled_length(len(self.samples), self.sample_rate, rate)
         if length > DEFAULT_LIMITS.samples:
@@ -157,7 +164,7 @@ def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:
     Raises:
         AudioError: an unknown ending, no samples, or a folder that cannot be written.
     """
-    import soundfile  # type: ignore[import-untyped]
+    import soundfile
 
     path = Path(path)
     name = _name(path)
@@ -219,7 +226,7 @@ def _from_array(
 
 @contextmanager
 def _opened(source: Any, name: str, limits: Limits) -> Iterator[BinaryIO]:
-    """Open a path, or bytes or what a file object still holds, as a file without a name."""
+    """Open a path, or bytes or what a file object still holds, as a file."""
     if isinstance(source, str | os.PathLike):
         file = _open_path(source, name)
         size = os.fstat(file.fileno()).st_size
@@ -240,8 +247,7 @@ def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
             raise AudioError(f"{name}: a folder; name a file in it")
         if not stat.S_ISREG(mode):  # opening a named pipe could wait for ever
             raise AudioError(f"{name}: not a regular file; save it first or pass its bytes")
-        # By its number the file has no name, so no decoder guesses the format from the ending.
-        return open(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
+        return open(path, "rb")
     except FileNotFoundError as e:
         raise AudioError(f"{name}: no such file; check the path") from e
     except (OSError, ValueError) as e:

@@ -21,7 +21,7 @@ from typing import Any
 from speechkit import __version__
 from speechkit.errors import InputError, SpeechkitError
 
-FORMATS = ("txt", "srt", "vtt", "tsv", "json")
+FORMATS = ("txt", "srt", "vtt", "tsv", "json")  # of transcripts; importing them costs a second
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _one_line(e: BaseException) -> str:
     return " ".join(str(e).split())
 
 
-# Commands ------------------------------------------------------------------------------------------
+# Commands
 
 
 def talk(args: argparse.Namespace) -> Output:
@@ -82,7 +82,9 @@ def talk(args: argparse.Namespace) -> Output:
         device=args.device,
         book=args.book,
     )
-    turn = kit.talk(args.question, language=args.language, seed=args.seed)
+    turn = kit.talk(
+        args.question, language=args.language, seed=args.seed, limits=_limits(args.max_seconds)
+    )
     audio = str(turn.audio.save(args.output).resolve())
     data = {
         "text": turn.text,
@@ -102,6 +104,7 @@ def talk(args: argparse.Namespace) -> Output:
 
 def transcribe(args: argparse.Namespace) -> Output:
     from speechkit.asr import load_asr
+    from speechkit.audio import load_audio
 
     folder = _folder(args.output)
     names = [f"{Path(file).stem}.{args.format}" for file in args.files]
@@ -110,14 +113,16 @@ def transcribe(args: argparse.Namespace) -> Output:
             f"several of the files would be written to {', '.join(sorted(twice))}; "
             "transcribe them into different folders"
         )
-    asr = load_asr(args.model, engine=args.engine, device=args.device)
+    asr = None
     results: list[dict[str, Any]] = []
     texts: list[str] = []
     for file, name in zip(args.files, names, strict=True):
         try:
-            with _seconds_bar(file) as progress:
+            audio = load_audio(file, limits=_limits(args.max_seconds))
+            asr = asr or load_asr(args.model, engine=args.engine, device=args.device)
+            with _bar(Path(file).name, "s of audio") as progress:
                 transcript = asr.transcribe(
-                    file,
+                    audio,
                     language=args.language,
                     task=args.task,
                     words=args.words,
@@ -159,10 +164,12 @@ def speak(args: argparse.Namespace) -> Output:
 
 
 def verify(args: argparse.Namespace) -> Output:
+    from speechkit.audio import load_audio
     from speechkit.speaker import load_speaker_encoder
 
+    a, b = load_audio(args.a), load_audio(args.b)
     encoder = load_speaker_encoder(engine=args.engine, device=args.device)
-    result = encoder.verify(args.a, args.b, threshold=args.threshold)
+    result = encoder.verify(a, b, threshold=args.threshold)
     verdict = "the same speaker" if result.same else "different speakers"
     text = f"{verdict} (score {result.score:.3f}, threshold {result.threshold:.3f})"
     return Output(asdict(result), text)
@@ -236,6 +243,12 @@ def demo(args: argparse.Namespace) -> Output:
     return Output({"url": url}, "stopped")
 
 
+def _limits(max_seconds: float) -> Any:
+    from speechkit.audio import Limits
+
+    return Limits(seconds=max_seconds)
+
+
 def _book(args: argparse.Namespace) -> Any:
     from speechkit.speaker import SpeakerBook
 
@@ -254,14 +267,7 @@ def _folder(name: str | None) -> Path | None:
     return folder
 
 
-# Progress ------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _seconds_bar(label: str) -> Iterator[Callable[[float, float], None]]:
-    """A bar over seconds of audio: (done, total)."""
-    with _bar(Path(label).name, "s of audio") as progress:
-        yield progress
+# Progress
 
 
 @contextlib.contextmanager
@@ -278,7 +284,7 @@ def _bar(label: str, unit: str) -> Iterator[Callable[[float, float], None]]:
         yield show
 
 
-# Arguments -----------------------------------------------------------------------------------------
+# Arguments
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -294,7 +300,9 @@ def _parser() -> argparse.ArgumentParser:
     book.add_argument("--book", metavar="FILE", help="file of known voices (default: your own)")
 
     parser = argparse.ArgumentParser(
-        prog="speechkit", description="Speech recognition, synthesis and speakers on this machine."
+        prog="speechkit",
+        description="Speech recognition, synthesis and speakers on this machine.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=14),
     )
     parser.add_argument("--version", action="version", version=f"speechkit {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -313,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("question", metavar="QUESTION", help="recording of the question")
     p.add_argument("-o", "--output", metavar="FILE", default="reply.wav", help="the spoken reply")
-    _add_asr_options(p)
+    _add_asr_options(p, max_seconds=600)
     _add_voice_options(p)
 
     p = command(transcribe, "Write down what is said in recordings.", engines)
@@ -324,7 +332,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--task", choices=("transcribe", "translate"), default="transcribe")
     p.add_argument("--prompt", default="", help="text that sets style and spelling")
     p.add_argument("--beam-size", type=int, default=1, help="1 is greedy (the default)")
-    _add_asr_options(p)
+    _add_asr_options(p, max_seconds=6 * 3600)
 
     p = command(speak, "Speak a text into an audio file.", engines)
     p.add_argument("text", metavar="TEXT", help='the text; "-" reads standard input')
@@ -358,9 +366,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_asr_options(p: argparse.ArgumentParser) -> None:
+def _add_asr_options(p: argparse.ArgumentParser, max_seconds: float) -> None:
     p.add_argument("--model", default="base", help="Whisper model (default: base)")
     p.add_argument("--language", metavar="XX", help="code such as en (default: detected)")
+    p.add_argument(
+        "--max-seconds",
+        metavar="S",
+        type=float,
+        default=max_seconds,
+        help="refuse longer recordings (default: %(default)s)",
+    )
 
 
 def _add_voice_options(p: argparse.ArgumentParser) -> None:

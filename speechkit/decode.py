@@ -11,6 +11,7 @@ import logging
 import operator
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
@@ -59,19 +60,38 @@ class Limits:
                 )
 
 
+class _Tame:
+    """A binary file as the decoders see it.
+
+    It has no name, so that none guesses the format from the ending. A seek to where nothing is, as
+    damaged headers ask for, leaves it where it stands: libsndfile notices that, whereas an
+    exception in its callback would be printed and lost.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.read, self.readinto, self.tell = file.read, file.readinto, file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return int(self._file.tell())
+
+
 def decode(file: BinaryIO, name: str, channel: int | None, limits: Limits) -> tuple[Samples, int]:
     """Decode a file to mono samples and their rate, with libsndfile or else with FFmpeg."""
-    import av
-    import soundfile  # type: ignore[import-untyped]
+    import soundfile
 
     try:
-        return _collect(_soundfile_blocks(file, name), name, channel, limits)
+        return _collect(_soundfile_blocks(_Tame(file), name), name, channel, limits)
     except soundfile.LibsndfileError as e:
         fault, damaged = fault_of(e), e.code not in NOT_KNOWN
     file.seek(0)
     try:
-        samples, rate = _collect(_ffmpeg_blocks(file, name), name, channel, limits)
-    except (av.FFmpegError, ValueError) as e:
+        samples, rate = _collect(_ffmpeg_blocks(_Tame(file), name), name, channel, limits)
+    except AudioError:
+        raise
+    except Exception as e:  # forged files bring forth many kinds in PyAV, IndexError among them
         what = "damaged" if damaged else "not audio in a known format"
         raise AudioError(f"{name}: {what} ({fault}); convert it to WAV or FLAC") from e
     if damaged:
@@ -97,7 +117,7 @@ def _collect(
     return np.frombuffer(mono, np.float32), rate
 
 
-def _soundfile_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
+def _soundfile_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples]]:
     """Decode with libsndfile: (rate, samples (n, channels)) block by block."""
     import soundfile
 
@@ -117,7 +137,7 @@ def _soundfile_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]
         _warn_if_short(name, count / sound.samplerate, promised / sound.samplerate, slack)
 
 
-def _ffmpeg_blocks(file: BinaryIO, name: str) -> Iterator[tuple[int, Samples]]:
+def _ffmpeg_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples]]:
     """Decode the first sound track with FFmpeg: (rate, samples (n, channels)) block by block."""
     import av
 

@@ -120,9 +120,9 @@ class Pipeline:
             WeightsError: weights that can't be had.
         """
         timings: dict[str, float] = {}
+        audio = load_audio(source, limits=limits or Limits())
         with _timed(timings, "load"):
             self.load()
-        audio = load_audio(source, limits=limits or Limits())
         with _timed(timings, "hear"):
             transcript = self.asr.transcribe(audio, language=language)
         with _timed(timings, "recognise"):

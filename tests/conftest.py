@@ -14,3 +14,27 @@ def eval_dir() -> Path:
     if not (folder / "asr_en" / "manifest.jsonl").is_file():
         pytest.skip(f"no evaluation speech in {folder}; set SPEECHKIT_EVAL")
     return folder
+
+
+@pytest.fixture(scope="session")
+def asr():
+    """Whisper base on the real weights, loaded once."""
+    from speechkit import load_asr
+
+    return load_asr("base")
+
+
+@pytest.fixture(scope="session")
+def voice():
+    """The VITS voice on the real weights, loaded once."""
+    from speechkit import load_tts
+
+    return load_tts()
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    """ECAPA-TDNN on the real weights, loaded once."""
+    from speechkit import load_speaker_encoder
+
+    return load_speaker_encoder()

@@ -134,7 +134,7 @@ def test_audio_refuses(samples, rate, says):
 
 SOUNDFILE_KINDS = {
     "wav-8": ("WAV", "PCM_U8", 8e-3),
-    "wav-16": ("WAV", "PCM_16", 2e-5),
+    "wav-16": ("WAV", "PCM_16", 5e-5),
     "wav-24": ("WAV", "PCM_24", 2e-7),
     "wav-32": ("WAV", "PCM_32", 1e-7),
     "wav-float": ("WAV", "FLOAT", 0),
@@ -144,9 +144,9 @@ SOUNDFILE_KINDS = {
     "wav-ima": ("WAV", "IMA_ADPCM", 5e-2),
     "wav-ms": ("WAV", "MS_ADPCM", 5e-2),
     "wav-gsm": ("WAV", "GSM610", 5e-1),
-    "rf64": ("RF64", "PCM_16", 2e-5),
-    "aiff": ("AIFF", "PCM_16", 2e-5),
-    "flac": ("FLAC", "PCM_16", 2e-5),
+    "rf64": ("RF64", "PCM_16", 5e-5),
+    "aiff": ("AIFF", "PCM_16", 5e-5),
+    "flac": ("FLAC", "PCM_16", 5e-5),
     "ogg": ("OGG", "VORBIS", 5e-2),
     "opus": ("OGG", "OPUS", 5e-2),
     "mp3": ("MP3", "MPEG_LAYER_III", 5e-2),
@@ -173,7 +173,6 @@ FFMPEG_KINDS = {
     "mp4": ("mp4", "aac"),
     "aac": ("adts", "aac"),
     "webm": ("webm", "libopus"),
-    "mka-vorbis": ("matroska", "libvorbis"),
     "mka-pcm": ("matroska", "pcm_s16le"),
     "mkv-flac": ("matroska", "flac"),
     "mov-pcm": ("mov", "pcm_s24le"),
@@ -416,7 +415,7 @@ def test_a_file_that_the_system_refuses(tmp_path, monkeypatch):
     def refuse(*args, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr("speechkit.audio.open", refuse, raising=False)
     fails(path, path, "Permission denied")
 
 
@@ -491,8 +490,9 @@ def test_float_files_beyond_full_scale():
 
 
 def damaged(kind, how):
-    """A second of a noisy tone, encoded, and then cut or overwritten in the middle."""
-    wave = tone(rate=48_000) + np.random.default_rng(1).normal(0, 0.02, 48_000).astype(np.float32)
+    """Four seconds of a noisy tone, encoded, and then cut or overwritten in the middle."""
+    wave = tone(seconds=4, rate=48_000)
+    wave += np.random.default_rng(1).normal(0, 0.02, len(wave)).astype(np.float32)
     if kind in SOUNDFILE_KINDS:
         data = bytearray(sf_bytes(wave, 48_000, *SOUNDFILE_KINDS[kind][:2]))
     else:
@@ -509,26 +509,55 @@ def damaged(kind, how):
 
 @pytest.mark.parametrize("how", ["cut", "noise", "zeros"])
 @pytest.mark.parametrize("kind", ["wav-16", "flac", "ogg", "opus", "mp3", "m4a", "aac", "webm"])
-def test_damaged_files_are_refused_or_give_what_is_there(kind, how):
-    try:
-        audio = load_audio(damaged(kind, how))
-    except AudioError as e:
-        assert kind == "m4a"  # its table of contents comes last
-        assert "\n" not in str(e)
-    else:
-        assert 0.2 < audio.duration < 1.1
-        assert strength(audio.samples[: 48 * 150], 440, 48_000) == pytest.approx(0.5, rel=0.05)
+def test_damaged_files_give_what_is_there_or_are_refused(kind, how):
+    data = damaged(kind, how)
+    if kind == "m4a" and how != "noise":  # the table of contents comes last
+        fails(data, "not audio")
+        return
+    audio = load_audio(data)
+    assert 0.9 < audio.duration < 4.1
+    assert strength(audio.samples[:40_000], 440, 48_000) == pytest.approx(0.5, rel=0.05)
 
 
 @pytest.mark.parametrize(
     ("kind", "how"),
-    [("wav-16", "cut"), ("mp3", "cut"), ("flac", "cut"), ("flac", "noise"), ("webm", "cut")]
-    + [("flac", "zeros"), ("aac", "noise"), ("m4a", "noise")],
+    [
+        ("wav-16", "cut"),
+        ("mp3", "cut"),
+        ("flac", "cut"),
+        ("flac", "noise"),
+        ("flac", "zeros"),
+        ("webm", "cut"),
+        ("aac", "noise"),
+        ("m4a", "noise"),
+    ],
 )
 def test_a_partial_result_is_logged(kind, how, caplog):
     load_audio(damaged(kind, how))
     assert re.search("bytes: (damaged|cut short)", caplog.text)
     assert {record.name for record in caplog.records} == {"speechkit"}
+
+
+@pytest.mark.filterwarnings("error")  # an exception in a decoder's callback is only a warning
+@pytest.mark.parametrize("kind", [*SOUNDFILE_KINDS, *FFMPEG_KINDS])
+def test_mutated_files_raise_nothing_but_audio_errors(kind):
+    """Bytes changed, removed and added near the start, where the headers are, and anywhere."""
+    if kind in SOUNDFILE_KINDS:
+        whole = sf_bytes(tone(seconds=0.2), RATE, *SOUNDFILE_KINDS[kind][:2])
+    else:
+        whole = av_bytes(tone(seconds=0.2, rate=48_000), *FFMPEG_KINDS[kind])
+    random = np.random.default_rng(len(kind))
+    for _ in range(25):
+        data = bytearray(whole)
+        for _ in range(int(random.integers(1, 6))):
+            at = int(random.integers(min(200, len(data)) if random.random() < 0.6 else len(data)))
+            data[at : at + 1] = random.bytes(int(random.integers(4)))
+        try:
+            audio = load_audio(bytes(data), limits=Limits(seconds=60))
+        except AudioError:
+            fails(bytes(data), "bytes", limits=Limits(seconds=60))
+        else:
+            assert 0 < audio.duration <= 60
 
 
 def test_whole_files_log_nothing(caplog):
@@ -627,36 +656,39 @@ def test_an_endless_stream_stops_at_the_limit():
 
 
 @pytest.fixture(scope="module")
-def hour_of_silence():
-    """Two compressed files of an hour each, from libsndfile and for FFmpeg."""
+def silence():
+    """Small files of long silence at 8 kHz: an hour of FLAC, 5 minutes of Vorbis, 10 of Matroska."""
     files = {}
-    for name, format, subtype in (("flac", "FLAC", "PCM_16"), ("ogg", "OGG", "VORBIS")):
+    for name, format, subtype, minutes in (
+        ("flac", "FLAC", "PCM_16", 60),
+        ("ogg", "OGG", "VORBIS", 5),
+    ):
         out = io.BytesIO()
         with soundfile.SoundFile(out, "w", 8000, 1, subtype, format=format) as file:
-            for _ in range(60):
+            for _ in range(minutes):
                 file.write(np.zeros(8000 * 60, np.int16))
         files[name] = out.getvalue()
-    files["mka"] = av_bytes(np.zeros((1, 8000 * 3600), np.float32), "matroska", "flac", rate=8000)
+    files["mka"] = av_bytes(np.zeros((1, 8000 * 600), np.float32), "matroska", "flac", rate=8000)
     return files
 
 
 @pytest.mark.parametrize("kind", ["flac", "ogg", "mka"])
-def test_a_small_file_of_an_hour_stops_early(kind, hour_of_silence):
-    data = hour_of_silence[kind]
-    assert len(data) < 1_500_000
+def test_a_small_file_that_grows_stops_early(kind, silence):
+    data = silence[kind]
+    assert len(data) < 400_000
     tracemalloc.start()
     start = time.perf_counter()
     fails(data, "60 seconds", limits=Limits(seconds=60))
-    fails(data, "1000000 samples", limits=Limits(samples=1_000_000))
+    fails(data, "300000 samples", limits=Limits(samples=300_000))
     seconds, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < 2
-    assert peak < 30e6  # an hour would be 115 MB
+    assert peak < 8e6  # all of it would be 10 to 115 MB
 
 
-def test_memory_of_a_long_load_is_about_the_result(hour_of_silence):
+def test_memory_of_a_long_load_is_about_the_result(silence):
     tracemalloc.start()
-    audio = load_audio(hour_of_silence["flac"])
+    audio = load_audio(silence["flac"])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert audio.duration == 3600
@@ -679,10 +711,13 @@ def test_resampled_length(old, new):
 
 
 def test_extreme_ratios():
-    assert len(Audio(tone(), 1_000_000).resample(1).samples) == 1
-    assert len(Audio(tone()[:2], 1).resample(100_000).samples) == 200_000
-    with pytest.raises(AudioError, match="cut"):
-        Audio(tone(), 1).resample(1_000_000)
+    assert len(Audio(tone(), 10_000).resample(1).samples) == 2
+    assert len(Audio(tone()[:2], 1).resample(10_000).samples) == 20_000
+    for old, new in ((1, 10_001), (1_000_000, 1), (1, 1_000_000)):
+        with pytest.raises(AudioError, match="too far"):
+            Audio(tone()[:10], old).resample(new)
+    with pytest.raises(AudioError, match="cut the audio"):
+        Audio(np.zeros(300_000, np.float32), 1).resample(10_000)
 
 
 def test_the_same_rate_changes_nothing():
@@ -769,9 +804,9 @@ def test_odd_rates_and_one_sample_can_be_saved(ending, rate, tmp_path):
 @pytest.mark.parametrize("ending", ["ogg", "opus", "mp3", "flac"])
 def test_long_audio_can_be_saved(ending, tmp_path):
     """One large write overflows the stack in some releases of libsndfile; blocks do not."""
-    audio = Audio(np.tile(tone(rate=8000), 300), 8000)
+    audio = Audio(np.tile(tone(rate=8000), 40), 8000)
     audio.save(tmp_path / f"long.{ending}")
-    assert load_audio(tmp_path / f"long.{ending}").duration == pytest.approx(300, abs=0.01)
+    assert load_audio(tmp_path / f"long.{ending}").duration == pytest.approx(40, abs=0.01)
 
 
 def test_saving_replaces_at_once_and_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -842,15 +877,11 @@ def test_bad_files_do_as_expected(bad_files):
     wrong = []
     for path, row in bad_files:
         try:
-            audio = load_audio(path)
-            load_audio(path, 16_000)
-            happened = "accept"
-            assert len(audio.samples)
-        except AudioError as e:
+            happened = "accept" if len(load_audio(path, 16_000).samples) else "nothing"
+        except AudioError:
             happened = "reject"
-            assert str(e).startswith(f"{path}: ")
-            assert "\n" not in str(e)
-        if row["expect"] not in (happened, "either"):
+            fails(path, f"{path}: ")
+        if happened != row["expect"] and (row["expect"] != "either" or happened == "nothing"):
             wrong.append((path.name, happened))
     assert not wrong
 

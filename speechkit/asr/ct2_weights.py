@@ -63,6 +63,10 @@ def read_variables(path: Path) -> Variables:
             shape = [reader.number("I") for _ in range(reader.number("B"))]
             dtype = _DTYPES[reader.number("B")]
             variables[name] = np.frombuffer(reader.take(reader.number("I")), dtype).reshape(shape)
+        for _ in range(reader.number("I")):
+            reader.string(), reader.string()  # an alias and what it stands for: not needed here
+        if reader.at != len(reader.data):
+            raise ValueError(f"{len(reader.data) - reader.at} bytes follow the end")
     except (ValueError, IndexError, struct.error) as e:
         raise WeightsError(
             f"{path}: not a CTranslate2 Whisper model of format version 6: {e}; "
@@ -72,7 +76,11 @@ def read_variables(path: Path) -> Variables:
 
 
 def dimensions(variables: Variables) -> dict[str, int]:
-    """The fields of openai-whisper's `ModelDimensions`, read off the shapes."""
+    """The fields of openai-whisper's `ModelDimensions`, read off the shapes.
+
+    Raises:
+        KeyError: a variable is missing.
+    """
     n_audio_ctx, n_audio_state = variables["encoder/position_encodings/encodings"].shape
     n_text_ctx, n_text_state = variables["decoder/position_encodings/encodings"].shape
     return {
@@ -90,7 +98,12 @@ def dimensions(variables: Variables) -> dict[str, int]:
 
 
 def openai_state_dict(variables: Variables) -> StateDict:
-    """The same weights under openai-whisper's names, float32, ready for a strict `load_state_dict`."""
+    """The same weights under openai-whisper's names, float32, ready for a strict `load_state_dict`.
+
+    Raises:
+        KeyError: a variable is missing.
+        ValueError: the weights are quantised to integers, which openai-whisper can't use.
+    """
     state: StateDict = {
         "encoder.positional_embedding": _tensor(variables["encoder/position_encodings/encodings"]),
         "decoder.positional_embedding": _tensor(variables["decoder/position_encodings/encodings"]),
@@ -124,6 +137,8 @@ def _block(state: StateDict, to: str, variables: Variables, at: str, cross: bool
 
 
 def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    if array.dtype.kind != "f":
+        raise ValueError(f"they are quantised to {array.dtype}; float16 or float32 is needed")
     return torch.from_numpy(array.astype(np.float32))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+import pickle
+import threading
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +17,15 @@ from speechkit.asr.engine import DecodeOptions, Hypothesis, TimedWord
 from speechkit.errors import WeightsError
 from speechkit.runtime import choose_device, seeded, set_up_torch
 
-log = logging.getLogger("speechkit")
+# openai-whisper keeps its caches in hooks on the module and a switch in a class, and numba's threads
+# must not be entered twice: of all its models, one works at a time.
+_one_at_a_time = threading.RLock()
 
 
 class OpenAiEngine:
     """`encode`, `decode` and `align` on openai-whisper's `Whisper` module, in float32.
+
+    Several threads may share it; they take turns.
 
     Attributes:
         model: the `whisper.model.Whisper` module.
@@ -50,7 +55,8 @@ class OpenAiEngine:
     @torch.inference_mode()
     def encode(self, mel: torch.Tensor) -> torch.Tensor:
         """Log-mel (batch, n_mels, 3000) → encoder states (batch, 1500, n_audio_state)."""
-        states: torch.Tensor = self.model.encoder(mel.to(self.model.device))
+        with _one_at_a_time:
+            states: torch.Tensor = self.model.encoder(mel.to(self.model.device))
         return states
 
     @torch.inference_mode()
@@ -58,7 +64,9 @@ class OpenAiEngine:
         """Language code → probability, for each window."""
         if not self.multilingual:
             return [{"en": 1.0}] * len(encoded)
-        _, probabilities = self.model.detect_language(encoded, self.tokenizer("en", "transcribe"))
+        tokenizer = self.tokenizer("en", "transcribe")
+        with _one_at_a_time:
+            _, probabilities = self.model.detect_language(encoded, tokenizer)
         return list(probabilities)
 
     @torch.inference_mode()
@@ -77,7 +85,7 @@ class OpenAiEngine:
             prompt=list(options.prompt) or None,
             fp16=False,
         )
-        with seeded(options.seed):
+        with _one_at_a_time, seeded(options.seed):
             results = decode(self.model, encoded, whisper_options)
         return [
             Hypothesis(tuple(r.tokens), float(r.avg_logprob), float(r.no_speech_prob))
@@ -91,7 +99,7 @@ class OpenAiEngine:
         """Times by dynamic time warping over cross-attention (`whisper.timing.find_alignment`)."""
         from whisper.timing import find_alignment, merge_punctuations
 
-        with warnings.catch_warnings():
+        with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numba and triton speak of their own affairs
             words = find_alignment(
                 _Encoded(self.model),
@@ -125,7 +133,8 @@ class _Encoded:
 def build(folder: Path, name: str, device: str) -> Any:
     """openai-whisper's module with the weights of the CTranslate2 file in `folder`.
 
-    The state dict must match in every key. `name` chooses the attention heads that align words.
+    The state dict must match in every key. An official `name` chooses the attention heads that align
+    words; under another one those of the upper half of the decoder do, as in openai-whisper.
 
     Raises:
         WeightsError: the file is damaged or of another make.
@@ -134,19 +143,14 @@ def build(folder: Path, name: str, device: str) -> Any:
     from whisper.model import ModelDimensions, Whisper
 
     variables = read_variables(folder / "model.bin")
-    model = Whisper(ModelDimensions(**dimensions(variables)))
     try:
-        model.load_state_dict(_with_buffers(openai_state_dict(variables), model), strict=True)
-    except (RuntimeError, KeyError) as e:
+        model = Whisper(ModelDimensions(**dimensions(variables)))
+        model.load_state_dict(openai_state_dict(variables), strict=True)
+    except (RuntimeError, KeyError, ValueError) as e:
         raise WeightsError(f"{folder}: the weights do not fit openai-whisper: {e}") from e
-    model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
+    if name in whisper._ALIGNMENT_HEADS:
+        model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
     return model.to(device)
-
-
-def _with_buffers(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
-    """Add what the module keeps in its state dict but computes itself (nothing but masks)."""
-    own = {name: buffer for name, buffer in model.named_buffers() if name in model.state_dict()}
-    return {**own, **state}
 
 
 def load_engine(name: str, device: str = "auto") -> OpenAiEngine:
@@ -184,7 +188,7 @@ def _load_official(name: str, device: str) -> Any:
         )
     try:
         return whisper.load_model(name, device=device, download_root=str(folder))
-    except (OSError, RuntimeError) as e:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as e:
         raise WeightsError(
             f"{name}: can't be loaded from OpenAI's host or {folder}: {e}; "
             f"check the network, or choose {' or '.join(hub.names('asr'))}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from speechkit import hub
-from speechkit.audio import AudioSource
+from speechkit.audio import AudioSource, load_audio
 from speechkit.errors import InputError, SpeechkitError
 from speechkit.speaker.encoder import Embedding, SpeakerEncoder, load_speaker_encoder, similarity
 
@@ -63,6 +63,9 @@ class SpeakerBook:
         name = name.strip()
         if not name:
             raise InputError("the speaker has no name; give one")
+        recordings = [
+            load_audio(recording) for recording in recordings
+        ]  # fail before the model loads
         embeddings = self.encoder.embed_many(recordings)
         with self._open() as db:
             db.executemany(
