@@ -40,7 +40,7 @@ def test_help_is_quick_and_names_every_command(capsys):
         main(["--help"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert all(f"\n  {command} " in out for command in COMMANDS)
+    assert all(f"\n    {command} " in out for command in COMMANDS)
     assert median_seconds("-m", "speechkit.cli", "--help") < 0.5
 
 

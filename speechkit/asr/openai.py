@@ -189,7 +189,8 @@ def _load_official(name: str, device: str) -> Any:
     try:
         return whisper.load_model(name, device=device, download_root=str(folder))
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as e:
+        where = "not a Whisper checkpoint" if is_file else f"not on OpenAI's host nor in {folder}"
+        advice = "give another file" if is_file else "check the network"
         raise WeightsError(
-            f"{name}: can't be loaded from OpenAI's host or {folder}: {e}; "
-            f"check the network, or choose {' or '.join(hub.names('asr'))}"
+            f"{name}: {where}: {e}; {advice}, or choose {' or '.join(hub.names('asr'))}"
         ) from e

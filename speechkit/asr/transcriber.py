@@ -1,7 +1,11 @@
 """`Transcriber`: a recording of any length in, its words out, above any Whisper engine.
 
 The recording is read in windows of 30 s. Each window is decoded with timestamps; the next one starts
-where the last complete segment ended, as in openai-whisper's `transcribe` (Radford et al. 2022, §3.8).
+where the last complete segment ended, as in openai-whisper's `transcribe` (Radford et al. 2022, §3.8)
+with `condition_on_previous_text=False`. It differs from that in these points: a window in which every
+sample lies below -80 dB of full scale is skipped (Whisper hears " you" in digital silence), a rest of
+less than 0.1 s at the end is left out, the prompt is given to each window, and asking for words does
+not change the text or the segments.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from speechkit.asr.engine import (
@@ -25,12 +30,15 @@ from speechkit.asr.engine import (
     TimedWord,
 )
 from speechkit.asr.transcript import Dropped, Segment, Transcript, Word, settle_words
-from speechkit.audio import AudioSource, Limits, load_audio
+from speechkit.audio import Audio, AudioSource, Limits, load_audio
 from speechkit.errors import AudioError, InputError
 from speechkit.features import whisper_log_mel
 
 SAMPLE_RATE = 16_000
+FRAME = SAMPLE_RATE // FRAMES_PER_SECOND  # samples that a frame of the log-mel moves on
 MIN_S = 0.1  # shorter recordings hold no word
+SILENCE = 1e-4  # peak below which a window holds no speech (-80 dB)
+UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")  # written without spaces; as in whisper.tokenizer
 TASKS = ("transcribe", "translate")
 
 # openai-whisper's thresholds for a window that went wrong, and the temperatures it tries then.
@@ -117,15 +125,11 @@ class Transcriber:
         options = DecodeOptions(
             language, task, self._prompt_tokens(prompt, language, task), 0.0, beam_size, seed
         )
-        segments: list[Segment] = []
-        dropped: list[Dropped] = []
-        for item in self._segments(mel, audio.duration, options, words, progress):
-            if isinstance(item, Segment):
-                segments.append(item)
-            else:
-                dropped.append(item)
-        text = " ".join(segment.text for segment in segments)
-        return Transcript(text, language, audio.duration, tuple(segments), tuple(dropped))
+        items = list(self._segments(mel, audio, options, words, progress))
+        segments = tuple(item for item in items if isinstance(item, Segment))
+        dropped = tuple(item for item in items if isinstance(item, Dropped))
+        text = ("" if _unspaced(options) else " ").join(segment.text for segment in segments)
+        return Transcript(text, language, audio.duration, segments, dropped)
 
     def detect_language(self, source: AudioSource) -> dict[str, float]:
         """Language code → probability, from the first 30 s of a recording; likeliest first.
@@ -142,8 +146,10 @@ class Transcriber:
         return dict(sorted(probabilities.items(), key=lambda item: -item[1]))
 
     def warm_up(self) -> None:
-        """Recognise half a second of silence, so that the first real call is as quick as the next."""
-        self.engine.detect_language(self.engine.encode(torch.zeros(1, self.engine.n_mels, 3000)))
+        """Recognise a window of nothing, so that the first real call is as quick as the next."""
+        encoded = self.engine.encode(torch.zeros(1, self.engine.n_mels, WINDOW_FRAMES))
+        self.engine.detect_language(encoded)
+        self.engine.decode(encoded, DecodeOptions("en"))
 
     def detect(self, mel: torch.Tensor) -> str:
         """The likeliest language of a log-mel's first window."""
@@ -171,12 +177,14 @@ class Transcriber:
     def _prompt_tokens(self, prompt: str, language: str, task: str) -> tuple[int, ...]:
         if not prompt.strip():
             return ()
-        return tuple(self.engine.tokenizer(language, task).encode(" " + prompt.strip()))
+        tokenizer = self.engine.tokenizer(language, task)
+        # A marker such as <|endoftext|> is text here: it must not steer the decoder.
+        return tuple(tokenizer.encode(" " + prompt.strip(), disallowed_special=()))
 
     def _segments(
         self,
         mel: torch.Tensor,
-        duration: float,
+        audio: Audio,
         options: DecodeOptions,
         words: bool,
         progress: Callable[[float, float], object] | None,
@@ -186,16 +194,21 @@ class Transcriber:
         seek = 0
         while seek < total:
             frames = min(WINDOW_FRAMES, total - seek)
-            part = mel[:, seek : seek + WINDOW_FRAMES]
-            part = torch.nn.functional.pad(part[:, :frames], (0, WINDOW_FRAMES - frames))
-            window = _Window(
-                seek / FRAMES_PER_SECOND, frames, self.engine.encode(part[None]), options
-            )
-            items, done = self._read_window(window, duration, words)
-            yield from items
-            seek += done
+            samples = audio.samples[seek * FRAME : (seek + frames) * FRAME]
+            if float(np.abs(samples).max()) < SILENCE:
+                seek += frames
+            else:
+                part = mel[:, seek : seek + frames]
+                part = torch.nn.functional.pad(part, (0, WINDOW_FRAMES - frames))
+                encoded = self.engine.encode(part[None])
+                window = _Window(seek / FRAMES_PER_SECOND, frames, encoded, options)
+                items, done = self._read_window(window, audio.duration, words)
+                yield from items
+                seek += done
+            if total - seek < MIN_S * FRAMES_PER_SECOND:
+                seek = total
             if progress:
-                progress(min(seek / FRAMES_PER_SECOND, duration), duration)
+                progress(min(seek / FRAMES_PER_SECOND, audio.duration), audio.duration)
 
     def _read_window(
         self, window: _Window, duration: float, words: bool
@@ -203,7 +216,7 @@ class Transcriber:
         """The window's segments (or what was dropped), and how many frames of it are done."""
         tokenizer = self.engine.tokenizer(window.options.language, window.options.task)
         hypothesis = self._decode(window, tokenizer)
-        pieces, done = _cut(hypothesis.tokens, tokenizer.timestamp_begin, window.frames)
+        pieces, done = _cut(hypothesis.tokens, tokenizer, window.frames)
         window_end = min(window.start_s + window.frames / FRAMES_PER_SECOND, duration)
         if _is_silence(hypothesis):
             text = tokenizer.decode([t for p in pieces for t in p.tokens]).strip()
@@ -236,7 +249,7 @@ class Transcriber:
         for temperature in TEMPERATURES:
             options = replace(window.options, temperature=temperature)
             hypothesis = self.engine.decode(window.encoded, options)[0]
-            text = tokenizer.decode([t for t in hypothesis.tokens if t < tokenizer.eot])
+            text = tokenizer.decode([t for t in hypothesis.tokens if t < tokenizer.eot]).strip()
             sound = hypothesis.mean_log_probability >= MIN_LOG_PROBABILITY
             if _is_silence(hypothesis) or (sound and _compression(text) <= MAX_COMPRESSION_RATIO):
                 break
@@ -254,17 +267,18 @@ class Transcriber:
             while owed > 0 and (word := next(aligned, None)):
                 taken.append(word)
                 owed -= len(word.tokens)
-            shared.append(taken)
+            shared.append(taken if _unspaced(window.options) else _join_parts(taken))
         return shared
 
 
-def _cut(tokens: tuple[int, ...], timestamp_begin: int, frames: int) -> tuple[list[_Piece], int]:
+def _cut(tokens: tuple[int, ...], tokenizer: Any, frames: int) -> tuple[list[_Piece], int]:
     """Cut a window's tokens at its timestamps.
 
     Returns:
         The pieces, and how many of the window's frames they cover. Text after the last pair of
         timestamps is cut off by the window: it is read again, whole, in the next one.
     """
+    timestamp_begin: int = tokenizer.timestamp_begin
     stamps = [i for i, token in enumerate(tokens) if token >= timestamp_begin]
     pairs = [i for i in stamps if i > 0 and tokens[i - 1] >= timestamp_begin]
     closes = bool(stamps) and stamps[-1] == len(tokens) - 1 and stamps[-1] not in pairs
@@ -274,7 +288,7 @@ def _cut(tokens: tuple[int, ...], timestamp_begin: int, frames: int) -> tuple[li
         return min((token - timestamp_begin) * TOKEN_S, window_s)
 
     if not pairs:
-        text = tuple(token for token in tokens if token < timestamp_begin)
+        text = tuple(token for token in tokens if token < tokenizer.eot)
         start = seconds(tokens[0]) if stamps and stamps[0] == 0 else 0.0
         end = seconds(tokens[stamps[-1]]) if stamps and stamps[-1] > 0 else window_s
         return [_Piece(start, max(start, end), text)] if text else [], frames
@@ -282,12 +296,33 @@ def _cut(tokens: tuple[int, ...], timestamp_begin: int, frames: int) -> tuple[li
     pieces, begin = [], 0
     for at in [*pairs, len(tokens)] if closes else pairs:
         part = tokens[begin:at]
-        text = tuple(token for token in part if token < timestamp_begin)
+        text = tuple(token for token in part if token < tokenizer.eot)
         if text:
             pieces.append(_Piece(seconds(part[0]), seconds(part[-1]), text))
         begin = at
     done = frames if closes else round(seconds(tokens[begin - 1]) * FRAMES_PER_SECOND)
     return pieces, done if done > 0 else frames
+
+
+def _unspaced(options: DecodeOptions) -> bool:
+    """Whether the text is in a script that puts no spaces between words."""
+    return options.task == "transcribe" and options.language in UNSPACED
+
+
+def _join_parts(words: list[TimedWord]) -> list[TimedWord]:
+    """Words that Whisper's alignment took apart, such as " well", "-known", made whole again."""
+    joined: list[TimedWord] = []
+    for word in words:
+        if not joined or word.text.startswith(" "):
+            joined.append(word)
+            continue
+        head = joined[-1]
+        tokens = head.tokens + word.tokens
+        probability = (
+            head.probability * len(head.tokens) + word.probability * len(word.tokens)
+        ) / len(tokens)
+        joined[-1] = TimedWord(head.text + word.text, tokens, head.start, word.end, probability)
+    return joined
 
 
 def _is_silence(hypothesis: Hypothesis) -> bool:

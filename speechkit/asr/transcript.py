@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -93,7 +94,7 @@ class Transcript:
             return "".join(f"{segment.text}\n" for segment in self.segments)
         if format == "srt":
             return "".join(
-                f"{i}\n{_clock(s.start, ',')} --> {_clock(s.end, ',')}\n{_one_line(s.text)}\n\n"
+                f"{i}\n{_clock(s.start, ',')} --> {_clock(s.end, ',')}\n{_srt_text(s.text)}\n\n"
                 for i, s in enumerate(self.segments, 1)
             )
         if format == "vtt":
@@ -151,9 +152,14 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("-->", "->")
+    return " ".join(text.split())
+
+
+def _srt_text(text: str) -> str:
+    """SubRip knows no escapes, and an arrow would end the cue: it is made shorter."""
+    return re.sub("-{2,}>", "->", _one_line(text))
 
 
 def _vtt_text(text: str) -> str:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return " ".join(escaped.split())
+    return _one_line(escaped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from speechkit.errors import InputError
+from speechkit.errors import InputError, WeightsError
 from speechkit.runtime import choose_device, seeded, set_up_torch
 from speechkit.tts.engine import Controls, Latent, Samples
 from speechkit.tts.piper import BEGIN, END, PAD, VitsWeights, VoiceConfig, read_weights
@@ -119,7 +120,7 @@ def save_coqui_checkpoint(folder: Path, name: str, out: Path) -> tuple[Path, Pat
 
 def _vocabulary(config: VoiceConfig) -> list[str]:
     """The voice's symbols in the order in which Coqui numbers them."""
-    others = [symbol for symbol in config.symbols if symbol not in (PAD, BEGIN, END)]
+    others = [s for s, ids in config.symbols.items() if ids and s not in (PAD, BEGIN, END)]
     return [PAD, END, BEGIN, _BLANK, *others]
 
 
@@ -149,6 +150,7 @@ def _coqui_config(weights: VitsWeights, config: VoiceConfig, vocabulary: list[st
     )
     coqui = VitsConfig(model_args=arguments, characters=characters)
     coqui.audio.sample_rate = config.sample_rate
+    coqui.audio.hop_length = math.prod(weights.arguments["upsample_rates_decoder"])
     return coqui
 
 
@@ -161,13 +163,18 @@ def _build(coqui: Any, weights: VitsWeights, config: VoiceConfig, vocabulary: li
 
         with seeded(0):
             model = Vits(coqui)
-    state = dict(weights.state)
     rows = [config.symbols[PAD if symbol == _BLANK else symbol][0] for symbol in vocabulary]
-    state["text_encoder.emb.weight"] = state["text_encoder.emb.weight"][rows]
-    result = model.load_state_dict(state, strict=False)
+    try:
+        state = dict(weights.state)
+        state["text_encoder.emb.weight"] = state["text_encoder.emb.weight"][rows]
+        result = model.load_state_dict(state, strict=False)
+    except (RuntimeError, IndexError) as e:  # another shape, or an id beyond the table
+        raise WeightsError(
+            f"this voice's weights do not fit Coqui's Vits: {e}; use another voice"
+        ) from e
     missing = [key for key in result.missing_keys if not key.startswith(_TRAINING_ONLY)]
     if missing or result.unexpected_keys:
-        raise InputError(
+        raise WeightsError(
             "this voice's weights do not fit Coqui's Vits: "
             f"missing {missing[:3]}, unexpected {result.unexpected_keys[:3]}; use another voice"
         )

@@ -20,8 +20,8 @@ _CHARS_UTF8 = 1
 _PHONEMES_IPA = 0x02
 
 # espeak reads up to a word's first letter past the mark that ends a clause.
-_CLAUSE_END = re.compile(r"([.!?,;:…—])[^\w]*\w?$")
-_SPOKEN_MARK = {"…": ".", "—": ","}
+_CLAUSE_END = re.compile(r"([.!?,;:…—–。！？、，；：])[^\w]*\w?$")
+_SPOKEN_MARK = str.maketrans("…—–。！？、，；：", ".,,.!?,,;:")
 _LANGUAGE_FLAG = re.compile(r"\([a-z-]+\)")  # espeak writes "(fr)" where it changes language
 
 
@@ -67,7 +67,7 @@ class Espeak:
         Raises:
             InputError: espeak knows no such voice.
         """
-        data = text.replace("\0", " ").encode()
+        data = text.replace("\0", " ").encode(errors="ignore")  # lone surrogates say nothing
         buffer = ctypes.create_string_buffer(data)
         base = ctypes.addressof(buffer)
         at = ctypes.c_void_p(base)
@@ -114,5 +114,5 @@ def phonemize(text: str, voice: str) -> list[str]:
     pieces = []
     for ipa, mark in espeak().clauses(text, voice):
         if ipa:
-            pieces.append(ipa + _SPOKEN_MARK.get(mark, mark))
+            pieces.append(ipa + mark.translate(_SPOKEN_MARK))
     return list(unicodedata.normalize("NFD", " ".join(pieces)))

@@ -44,14 +44,13 @@ class VoiceConfig:
         """Read a `.onnx.json` file.
 
         Raises:
-            WeightsError: the file is missing, no Piper configuration, or of several speakers.
+            WeightsError: the file is missing, no Piper configuration, of several speakers, or for
+                other symbols than espeak's phonemes.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            if data.get("num_speakers", 1) > 1:
-                raise ValueError("voices of several speakers are not supported")
             inference = data["inference"]
-            return cls(
+            config = cls(
                 sample_rate=int(data["audio"]["sample_rate"]),
                 language=str(data["espeak"]["voice"]),
                 symbols={str(k): [int(i) for i in v] for k, v in data["phoneme_id_map"].items()},
@@ -59,10 +58,20 @@ class VoiceConfig:
                 noise_w=float(inference["noise_w"]),
                 length_scale=float(inference["length_scale"]),
             )
+            kind, speakers = data.get("phoneme_type", "espeak"), int(data.get("num_speakers", 1))
+            lost = [symbol for symbol in (PAD, BEGIN, END) if not config.symbols[symbol]]
+            if lost or config.sample_rate < 1:
+                raise ValueError(f"no id for {lost}" if lost else "no sample rate")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
             raise WeightsError(
                 f"{path}: not a usable Piper voice configuration: {e!r}; fetch the voice again"
             ) from e
+        if speakers > 1 or kind != "espeak":
+            raise WeightsError(
+                f"{path}: a voice of {speakers} speakers that reads {kind} symbols; "
+                "choose a voice of one speaker that reads espeak phonemes"
+            )
+        return config
 
     def ids(self, phonemes: list[str]) -> tuple[list[int], list[str]]:
         """Ids for the model, and the symbol behind each: begin, pad, p1, pad, p2, pad, ..., end.
@@ -112,7 +121,7 @@ def read_weights(path: Path) -> VitsWeights:
             f"{path}: not a VITS graph as Piper exports it: {e!r}; fetch the voice again"
         ) from e
     except Exception as e:
-        if type(e).__name__ == "DecodeError":  # protobuf's own error class
+        if type(e).__name__ in ("DecodeError", "ValidationError"):  # protobuf's and onnx's own
             raise WeightsError(f"{path}: damaged ONNX file: {e}; fetch the voice again") from e
         raise
 

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 MAX_SENTENCE = 400  # characters: keeps the memory that one sentence takes small
+MAX_WORD = 40  # letters in a row: espeak says no more of a word than fits its buffer
 
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "vs",
-        "etc",
-        "e.g",
-        "i.e",
-        "no",
-        "vol",
-        "fig",
-        "approx",
-        "dept",
-        "est",
-        "inc",
-        "ltd",
-        "co",
-    ]
+_ABBREVIATION = re.compile(
+    r"mr|mrs|ms|dr|prof|sr|jr|st|vs|etc|e\.g|i\.e|dept|est|inc|ltd|co|mt", re.IGNORECASE
 )
+_BEFORE_NUMBER = re.compile(
+    r"nos?|vol|fig|approx|jan|feb|mar|apr|aug|sept?|oct|nov|dec", re.IGNORECASE
+)
+# After a single letter these begin a sentence: "Plan B. It works." but "George W. Bush".
+_STARTER = re.compile(
+    r"an?|and|as|at|but|he|here|his|how|if|in|its?|my|not?|now|on|or|our|she|so|that|the|their|then|"
+    r"there|these|they|this|those|to|we|what|when|where|which|who|why|yes|your?|I",
+    re.IGNORECASE,
+)
+_LETTERS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # "J", "U.S", "a.m"
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n\s*\n")
-# espeak ends a clause at a title's full stop, and the voice would pause there.
-_TITLE_STOP = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St)\.(?=\s+\w)")
+# espeak ends a clause at the full stop of a title or an initial, and the voice would pause there.
+_TITLE_STOP = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|[B-Z])\.(?=\s+\w)")
+_LONG_WORD = re.compile(rf"(\w{{{MAX_WORD}}})(?=\w)")
 # Brackets and quotes are never spoken, and the voices were not trained on them.
 _UNSPOKEN = str.maketrans(dict.fromkeys('"“”„«»*_`~|<>^\\', " ") | dict.fromkeys("()[]{}", ", "))
 
@@ -41,12 +32,16 @@ _UNSPOKEN = str.maketrans(dict.fromkeys('"“”„«»*_`~|<>^\\', " ") | dict.
 def sentences(text: str) -> list[str]:
     """Cut `text` into sentences of at most `MAX_SENTENCE` characters, without unspoken marks.
 
-    A full stop after a known abbreviation or a single capital ends nothing. Sentences that are too
-    long are cut at clause marks, else at spaces, else anywhere.
+    A full stop after an abbreviation or an initial ends nothing. Sentences that are too long are cut
+    at clause marks, else at spaces; words longer than `MAX_WORD` are cut too. Letters come out
+    composed (Unicode NFC) and digits of all scripts as 0 to 9, as espeak reads them.
     """
+    text = unicodedata.normalize("NFC", text)
+    text = re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
     found, start = [], 0
     for match in _SENTENCE_END.finditer(text):
-        if match.group().startswith(".") and _is_abbreviation(text[start : match.start()]):
+        before, after = text[start : match.start()], text[match.end() : match.end() + 50]
+        if match[0].startswith(".") and _is_abbreviation(before, after):
             continue
         found.append(text[start : match.end()])
         start = match.end()
@@ -55,15 +50,25 @@ def sentences(text: str) -> list[str]:
     return [part for piece in cleaned if piece for part in _cut(piece)]
 
 
-def _is_abbreviation(before: str) -> bool:
-    words = before.split()
-    last = words[-1].lstrip("(\"'“‘") if words else ""
-    return last.lower() in _ABBREVIATIONS or (len(last) == 1 and last.isupper() and last != "I")
+def _is_abbreviation(before: str, after: str) -> bool:
+    """Whether the full stop between the two belongs to a short form."""
+    last = before[-50:].split()[-1:]
+    word = last[0].lstrip("(\"'“‘") if last else ""
+    follower = (after.split() or [""])[0]
+    if _ABBREVIATION.fullmatch(word):
+        return True
+    if _BEFORE_NUMBER.fullmatch(word):
+        return follower[:1].isdigit()
+    if not _LETTERS.fullmatch(word) or word in ("a", "I"):
+        return False
+    if follower[:1].islower() or follower[:1].isdigit():
+        return True
+    return word[-1].isupper() and not _STARTER.fullmatch(follower.strip(",;:!?"))
 
 
 def _clean(piece: str) -> str:
     piece = " ".join(_TITLE_STOP.sub(r"\1", piece.translate(_UNSPOKEN)).split())
-    piece = re.sub(r"\s+([,.;:!?])", r"\1", piece)
+    piece = re.sub(r"\s+([,.;:!?])", r"\1", _LONG_WORD.sub(r"\1 ", piece))
     return re.sub(r"[,;:]+([,.;:!?])", r"\1", piece).strip(" ,;:")
 
 

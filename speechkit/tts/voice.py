@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from speechkit import hub
 from speechkit.audio import Audio
 from speechkit.errors import InputError
 from speechkit.tts.engine import Controls, TtsEngine
+from speechkit.tts.english import write_out
 from speechkit.tts.phonemes import phonemize
 from speechkit.tts.text import sentences
 
@@ -20,6 +21,8 @@ log = logging.getLogger("speechkit")
 
 DEFAULT_VOICE = "en_US-joe-medium"
 SPEEDS = (0.25, 4.0)
+MAX_PAUSE_S = 60.0
+MAX_NOISE = 2.0  # beyond, durations run away: the voices say e to the power of what is drawn
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,10 @@ class Voice:
         Args:
             text: any text. What the voice can't say (unknown symbols) is left out.
             speed: 1 is the voice's own pace, 2 twice as fast; 0.25 to 4.
-            seed: of the voice's random variation; the same seed gives the same samples.
-            noise_scale: spread of the sound; the voice's own by default, 0 for none.
-            noise_w: spread of the durations; the voice's own by default, 0 for none.
-            pause_s: silence between sentences, in seconds.
+            seed: of the voice's random variation, from 0; the same seed gives the same samples.
+            noise_scale: spread of the sound, 0 to 2; the voice's own by default.
+            noise_w: spread of the durations, 0 to 2; the voice's own by default.
+            pause_s: silence between sentences, 0 to 60 seconds.
             progress: called with the sentences done and the sentences in all.
 
         Returns:
@@ -117,26 +120,44 @@ class Voice:
     ) -> Iterator[Speech]:
         """Speak `text` sentence by sentence; the chunks in a row are `synthesize`'s samples.
 
-        Arguments and errors are those of `synthesize`. Times of phonemes count from the chunk's start.
+        Arguments and errors are those of `synthesize`; the errors come at once, not with the first
+        chunk. Times of phonemes count from the chunk's start.
         """
-        if not SPEEDS[0] <= speed <= SPEEDS[1]:
-            raise InputError(f"speed is {speed}; give {SPEEDS[0]} to {SPEEDS[1]}, 1 is normal")
-        if not 0 <= pause_s <= 60:
-            raise InputError(f"pause_s is {pause_s}; give 0 to 60 seconds")
+        for name, value, low, high in (
+            ("speed", speed, *SPEEDS),
+            ("pause_s", pause_s, 0.0, MAX_PAUSE_S),
+            ("noise_scale", noise_scale, 0.0, MAX_NOISE),
+            ("noise_w", noise_w, 0.0, MAX_NOISE),
+        ):
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} is {value}; give {low:g} to {high:g}")
+        if not 0 <= seed < 1 << 62:
+            raise InputError(f"seed is {seed}; give a whole number from 0 to 2**62 - 1")
         spoken = self._spoken(text)
         if not spoken:
             raise InputError(
                 f"nothing to speak in {_excerpt(text)}; give a text with letters or digits"
             )
         own = self.engine.config
+        controls = Controls(
+            length_scale=own.length_scale / speed,
+            noise_scale=own.noise_scale if noise_scale is None else noise_scale,
+            noise_w=own.noise_w if noise_w is None else noise_w,
+            seed=seed,
+        )
+        return self._chunks(spoken, controls, pause_s, progress)
+
+    def _chunks(
+        self,
+        spoken: list[list[str]],
+        controls: Controls,
+        pause_s: float,
+        progress: Callable[[float, float], object] | None,
+    ) -> Iterator[Speech]:
+        """The speech of each sentence, with the pause that follows it."""
         for i, phonemes in enumerate(spoken):
-            controls = Controls(
-                length_scale=own.length_scale / speed,
-                noise_scale=own.noise_scale if noise_scale is None else noise_scale,
-                noise_w=own.noise_w if noise_w is None else noise_w,
-                seed=seed + i,
-            )
-            yield self._sentence(phonemes, controls, pause_s if i + 1 < len(spoken) else 0.0)
+            pause = pause_s if i + 1 < len(spoken) else 0.0
+            yield self._sentence(phonemes, replace(controls, seed=controls.seed + i), pause)
             if progress:
                 progress(i + 1, len(spoken))
 
@@ -146,6 +167,8 @@ class Voice:
 
     def _spoken(self, text: str) -> list[list[str]]:
         """Phonemes of each sentence that has any the voice knows."""
+        if self.language.startswith("en"):
+            text = write_out(text)
         spoken = []
         for sentence in sentences(text):
             phonemes = phonemize(sentence, self.language)
@@ -173,7 +196,7 @@ class Voice:
 
 
 def load_tts(
-    voice: str = DEFAULT_VOICE, *, engine: str = "reference", device: str = "auto"
+    voice: str | Path = DEFAULT_VOICE, *, engine: str = "reference", device: str = "auto"
 ) -> Voice:
     """Load a voice, fetching its weights first where they are missing.
 
@@ -191,6 +214,7 @@ def load_tts(
 
     if engine != "reference":
         raise InputError(f"engine {engine!r} is unknown; choose reference")
+    voice = str(voice)
     if voice.endswith(".onnx"):
         path = Path(voice)
         return Voice(load_engine(path.parent, path.stem, device), path.stem)
