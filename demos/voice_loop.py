@@ -2,8 +2,7 @@
 
     speechkit demo            # or: python demos/voice_loop.py
 
-Everything runs on this machine; the page asks no other host for anything. Recordings and replies
-lie in a folder of their own, which is removed when the page is closed.
+It all runs on this machine, and recordings and replies are deleted when the program ends.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,9 +32,9 @@ import numpy as np  # noqa: E402
 import speechkit as sk  # noqa: E402
 
 log = logging.getLogger("speechkit")
+BUSY = threading.Lock()
 
-MAX_UPLOAD = "25mb"
-LIMITS = sk.Limits(seconds=60.0)
+MAX_UPLOAD, LIMITS = "25mb", sk.Limits(seconds=60.0)
 KEEP_S = 3600  # seconds that recordings and replies are kept at most while the page is open
 NO_ANSWER = ("", "", "", None, "")
 STRANGER = "someone I don't know yet"
@@ -50,7 +50,7 @@ def build(kit: sk.Pipeline) -> gr.Blocks:
 
     def answer(path: str | None) -> tuple[str, str, str, tuple[int, np.ndarray], str]:
         """What was heard, who spoke, the answer, the answer as audio, and the seconds it took."""
-        with _plain_faults(path):
+        with _models_for(path):
             turn = kit.talk(str(path), limits=LIMITS)
         # As 16 bits it is kept as it is; floats would be scaled up to full volume.
         speech = turn.audio.sample_rate, np.rint(turn.audio.samples * 32767).astype(np.int16)
@@ -59,7 +59,7 @@ def build(kit: sk.Pipeline) -> gr.Blocks:
         return turn.text or "(no words)", turn.speaker or STRANGER, turn.reply, speech, times
 
     def remember(path: str | None, name: str) -> str:
-        with _plain_faults(path):
+        with _models_for(path):
             kit.book.enroll(name[:80], [sk.load_audio(str(path), limits=LIMITS)])
             return known()
 
@@ -79,10 +79,10 @@ def build(kit: sk.Pipeline) -> gr.Blocks:
                     elem_id="question",
                 )
                 ask = gr.Button("Ask again", elem_id="ask")
-                with gr.Accordion("Let me know your voice", open=False, elem_id="known"):
+                with gr.Accordion("Tell me who you are", open=False, elem_id="known"):
                     gr.Markdown(TO_BE_KNOWN)
                     name = gr.Textbox(label="Your name", max_length=80, elem_id="name")
-                    enroll = gr.Button("This is my voice", elem_id="enroll")
+                    add = gr.Button("This is my voice", elem_id="enroll")
                     who = gr.Textbox(label="Voices I know", interactive=False, elem_id="who")
             with gr.Column():
                 heard = gr.Textbox(label="What I heard", interactive=False, elem_id="heard")
@@ -101,28 +101,27 @@ def build(kit: sk.Pipeline) -> gr.Blocks:
         shown = [heard, speaker, reply, speech, times]
         page.load(known, None, who, api_visibility="private")
         # Each is one event with several triggers, of which one while it runs does nothing.
-        once: Any = {"trigger_mode": "once", "concurrency_id": "kit", "api_visibility": "private"}
+        once: Any = {"trigger_mode": "once", "api_visibility": "private"}
         asked = [question.stop_recording, question.upload, ask.click]
         gr.on(asked, _kindly(answer, NO_ANSWER), question, shown, show_progress_on=heard, **once)
-        named = [enroll.click, name.submit]
-        gr.on(named, _kindly(remember, gr.skip()), [question, name], who, **once)
+        gr.on([add.click, name.submit], _kindly(remember, gr.skip()), [question, name], who, **once)
         program = gr.Button(visible=False)  # programs get errors where readers get notes
-        program.click(answer, question, shown, api_name="answer", concurrency_id="kit")
-    page.queue(max_size=16)
-    return page
+        program.click(answer, question, shown, api_name="answer")
+    return page.queue(max_size=16)
 
 
 @contextlib.contextmanager
-def _plain_faults(path: str | None) -> Iterator[None]:
-    """Turn what is wrong with the recording at `path` into a gr.Error of one plain sentence."""
+def _models_for(path: str | None) -> Iterator[None]:
+    """Use the models alone; make a gr.Error of one plain sentence of what is wrong with `path`."""
     try:
         if not path:
             raise sk.InputError("there is no recording yet: press Record, speak, then press Stop")
-        yield
+        with BUSY:
+            yield
     except sk.SpeechkitError as e:
         # The folder is of no interest to the reader, nor is what a programmer could change.
-        text = str(e).replace(str(path), Path(str(path)).name)
-        raise gr.Error(text.split(" or raise Limits")[0], print_exception=False) from e
+        text = str(e).replace(str(path), Path(str(path)).name).split(" or raise Limits")[0]
+        raise gr.Error(text, print_exception=False) from e
 
 
 def _kindly(event: Callable[..., Any], blank: Any) -> Callable[..., Any]:
@@ -149,49 +148,49 @@ def serve(
     """Load the models and open the page; returns its address once it is closed, or at once.
 
     Args:
-        host: address to listen on; only "127.0.0.1" keeps the page to this machine.
-        port: 0 takes a free one.
+        host, port: to listen on; only "127.0.0.1" keeps to this machine, port 0 takes a free one.
         engine, device, book: as `Pipeline` takes them.
         block: wait until Ctrl-C or SIGTERM closes the page (in the main thread only).
 
     Raises:
-        InputError: the address or the port can't be used.
-        WeightsError: weights that can't be had.
+        InputError, WeightsError: the address can't be used, or weights can't be had.
     """
+    if block:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     port = _free_port(host, port)  # before the models load, which takes a while
     log.info("loading the models ...")
     kit = sk.Pipeline(engine=engine, device=device, book=book)
     kit.load()
-    page = build(kit)
+    page, fonts = build(kit), ("system-ui", "sans-serif")
     _, url, _ = page.launch(
         server_name=host,
         server_port=port,
         max_file_size=MAX_UPLOAD,
         share=False,
-        ssr_mode=False,
         quiet=True,
         footer_links=[],
-        theme=gr.themes.Default("indigo", neutral_hue="slate", font=["system-ui", "sans-serif"]),
+        theme=gr.themes.Default(primary_hue="indigo", neutral_hue="slate", font=fonts),
         prevent_thread_lock=True,
     )
     log.info("open %s in a browser; Ctrl-C ends it", url)
     if block:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             while page.is_running:
                 time.sleep(0.2)
         page.close(verbose=False)
+        BUSY.acquire()  # the models can't be torn down in the middle of a turn
     return str(url)
 
 
 def _free_port(host: str, port: int) -> int:
     """`port` if it can be listened on, or any such port for 0; InputError otherwise."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family) as server:
             return int(server.getsockname()[1])
     except (OSError, OverflowError) as e:
-        raise sk.InputError(f"{host}:{port} can't be used ({e}); give another --port") from e
+        fault = str(getattr(e, "strerror", None) or e).split(" (")[0].rstrip(".")
+        raise sk.InputError(f"{host}:{port} can't be used: {fault}; give another --port") from e
 
 
 if __name__ == "__main__":

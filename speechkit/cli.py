@@ -302,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="speechkit",
         description="Speech recognition, synthesis and speakers on this machine.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=18),
     )
     parser.add_argument("--version", action="version", version=f"speechkit {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -38,3 +38,14 @@ def encoder():
     from speechkit import load_speaker_encoder
 
     return load_speaker_encoder()
+
+
+@pytest.fixture
+def loaded(asr, voice, encoder, monkeypatch):
+    """What loads a model by itself gets the one of this session, whatever it asks for."""
+    for module in ("asr", "pipeline"):
+        monkeypatch.setattr(f"speechkit.{module}.load_asr", lambda *_, **__: asr)
+    for module in ("tts", "pipeline"):
+        monkeypatch.setattr(f"speechkit.{module}.load_tts", lambda *_, **__: voice)
+    for module in ("speaker", "speaker.book", "pipeline"):
+        monkeypatch.setattr(f"speechkit.{module}.load_speaker_encoder", lambda *_, **__: encoder)

@@ -169,18 +169,6 @@ def test_doctor_survives_a_broken_part(capsys, monkeypatch):
 # On the real weights
 
 
-@pytest.fixture
-def loaded(asr, voice, encoder, monkeypatch):
-    """The commands use the models of this session in place of loading them each time."""
-    monkeypatch.setattr("speechkit.asr.load_asr", lambda *_, **__: asr)
-    monkeypatch.setattr("speechkit.tts.load_tts", lambda *_, **__: voice)
-    monkeypatch.setattr("speechkit.speaker.load_speaker_encoder", lambda *_, **__: encoder)
-    monkeypatch.setattr("speechkit.speaker.book.load_speaker_encoder", lambda *_, **__: encoder)
-    monkeypatch.setattr("speechkit.pipeline.load_asr", lambda *_, **__: asr)
-    monkeypatch.setattr("speechkit.pipeline.load_tts", lambda *_, **__: voice)
-    monkeypatch.setattr("speechkit.pipeline.load_speaker_encoder", lambda *_, **__: encoder)
-
-
 @pytest.fixture(scope="module")
 def spoken(voice, tmp_path_factory) -> Path:
     """A question spoken by the voice."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, LAYERS, VOCABULARY, MELS, EOT = 64, 2, 51_865, 80, 50_257
-LONGEST = 24  # text tokens after which the tiny Whisper stops
+LONGEST = 16  # tokens after which the tiny Whisper stops
 
 
 def tiny_whisper(folder: Path, dtype: str = "<f2") -> dict[str, NDArray[np.float16]]:
@@ -72,7 +72,9 @@ def _whisper_variables(rng: np.random.Generator) -> dict[str, NDArray[np.float64
         v[f"encoder/{conv}/weight"] = normal(WIDTH, inputs, 3, scale=scale / (3 * inputs) ** 0.5)
         v[f"encoder/{conv}/bias"] = normal(WIDTH, scale=0.1)
     for side, positions in (("encoder", 1500), ("decoder", 448)):
-        v[f"{side}/position_encodings/encodings"] = normal(positions, WIDTH, scale=1.0)
+        v[f"{side}/position_encodings/encodings"] = normal(
+            positions, WIDTH, scale=8.0 if side == "decoder" else 1.0
+        )
         norm(f"{side}/layer_norm")
         for i in range(LAYERS):
             layer = f"{side}/layer_{i}"
@@ -87,8 +89,8 @@ def _whisper_variables(rng: np.random.Generator) -> dict[str, NDArray[np.float64
         norm(f"{attention}/layer_norm")
         linear(f"{attention}/linear_0", WIDTH, WIDTH)
         linear(f"{attention}/linear_1", 2 * WIDTH, WIDTH, no_bias=0)
-        linear(f"{attention}/linear_2", WIDTH, WIDTH, scale=20.0)
-    embeddings = normal(VOCABULARY, WIDTH, scale=0.5)
+        linear(f"{attention}/linear_2", WIDTH, WIDTH, scale=12.0)
+    embeddings = normal(VOCABULARY, WIDTH, scale=1.0)
     v["decoder/embeddings/weight"] = embeddings
     # Late positions all but are the end token, so that decoding stops.
     v["decoder/position_encodings/encodings"][LONGEST:] += 100 * embeddings[EOT]
@@ -137,7 +139,7 @@ def tiny_voice(folder: Path, name: str = "tiny", **config: object) -> Any:
 
 
 def _tiny_vits() -> Any:
-    """Coqui's `Vits`, some 7 frames a symbol, and no weight zero: Coqui's flows start as identities."""
+    """Coqui's `Vits`, some 5 frames a symbol, and no weight zero: Coqui's flows start as identities."""
     import torch
     from TTS.tts.configs.shared_configs import CharactersConfig
     from TTS.tts.configs.vits_config import VitsArgs, VitsConfig
@@ -155,7 +157,7 @@ def _tiny_vits() -> Any:
         resblock_dilation_sizes_decoder=[[1, 2], [2, 6]],
         upsample_rates_decoder=[8, 8, 4],
         upsample_kernel_sizes_decoder=[16, 16, 8],
-        upsample_initial_channel_decoder=32,
+        upsample_initial_channel_decoder=16,
         init_discriminator=False,
     )
     symbols = CharactersConfig(
@@ -172,7 +174,7 @@ def _tiny_vits() -> Any:
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.05)
     with torch.no_grad():
-        model.duration_predictor.flows[0].translation[0] = -2.0  # e² frames
+        model.duration_predictor.flows[0].translation[0] = -1.5
     return model.requires_grad_(False)
 
 

@@ -268,7 +268,7 @@ class Transcriber:
                 taken.append(word)
                 owed -= len(word.tokens)
             shared.append(taken if _unspaced(window.options) else _join_parts(taken))
-        return shared
+        return _after_pauses(shared)
 
 
 def _cut(tokens: tuple[int, ...], tokenizer: Any, frames: int) -> tuple[list[_Piece], int]:
@@ -323,6 +323,34 @@ def _join_parts(words: list[TimedWord]) -> list[TimedWord]:
         ) / len(tokens)
         joined[-1] = TimedWord(head.text + word.text, tokens, head.start, word.end, probability)
     return joined
+
+
+def _after_pauses(pieces: list[list[TimedWord]]) -> list[list[TimedWord]]:
+    """Pieces whose first words follow a pause, without the pause, which attention counts to them.
+
+    The rule of openai-whisper's `add_word_timestamps`: they last at most twice the median word.
+    """
+    durations = [w.end - w.start for words in pieces for w in words if w.end > w.start]
+    median = min(0.7, float(np.median(durations))) if durations else 0.0
+    heard_until, tightened = 0.0, []
+    for words in pieces:
+        if words and words[0].end - heard_until > 4 * median:
+            words = _tighten(words, 2 * median)
+        heard_until = words[-1].end if words else heard_until
+        tightened.append(words)
+    return tightened
+
+
+def _tighten(words: list[TimedWord], longest: float) -> list[TimedWord]:
+    """The same words; the first, and the second if it is too long as well, last `longest` seconds."""
+    first, rest = words[0], words[1:]
+    both = rest[0].end - first.start if rest else 0.0
+    if first.end - first.start <= longest and both <= 2 * longest:
+        return words
+    if rest and rest[0].end - rest[0].start > longest:
+        boundary = rest[0].end - longest
+        first, rest[0] = replace(first, end=boundary), replace(rest[0], start=boundary)
+    return [replace(first, start=max(first.start, first.end - longest)), *rest]
 
 
 def _is_silence(hypothesis: Hypothesis) -> bool:

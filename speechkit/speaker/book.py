@@ -12,7 +12,13 @@ import numpy as np
 from speechkit import hub
 from speechkit.audio import AudioSource, load_audio
 from speechkit.errors import InputError, SpeechkitError
-from speechkit.speaker.encoder import Embedding, SpeakerEncoder, load_speaker_encoder, similarity
+from speechkit.speaker.encoder import (
+    Embedding,
+    SpeakerEncoder,
+    checked_list,
+    load_speaker_encoder,
+    similarity,
+)
 
 _VERSION = 1
 _SCHEMA = """
@@ -57,16 +63,13 @@ class SpeakerBook:
         """Remember a voice, or add recordings to one that is known.
 
         Raises:
-            InputError: no name or no recordings.
+            InputError: no name or one that can't be printed, or no recordings.
             AudioError: a recording that can't be read; nothing is stored then.
         """
-        name = name.strip()
-        if not name:
-            raise InputError("the speaker has no name; give one")
-        recordings = [
-            load_audio(recording) for recording in recordings
-        ]  # fail before the model loads
-        embeddings = self.encoder.embed_many(recordings)
+        name = _checked_name(name)
+        # What can't be read fails before the model is loaded.
+        loaded = [load_audio(recording) for recording in checked_list(recordings)]
+        embeddings = self.encoder.embed_many(loaded)
         with self._open() as db:
             db.executemany(
                 "INSERT INTO recordings VALUES (?, ?, ?)",
@@ -79,11 +82,13 @@ class SpeakerBook:
         Raises:
             InputError: nobody of that name is known.
         """
-        if name not in self.speakers():
+        name, removed = name.strip(), 0
+        if self.path.exists():
+            with self._open() as db:
+                db.execute("PRAGMA secure_delete = ON")  # zeros where the voice was
+                removed = db.execute("DELETE FROM recordings WHERE speaker = ?", (name,)).rowcount
+        if not removed:
             raise InputError(f"nobody named {name!r} is enrolled; {self._who()}")
-        with self._open() as db:
-            db.execute("PRAGMA secure_delete = ON")
-            db.execute("DELETE FROM recordings WHERE speaker = ?", (name,))
 
     def speakers(self) -> dict[str, int]:
         """Name → number of recordings, by name."""
@@ -130,20 +135,29 @@ class SpeakerBook:
             with closing(sqlite3.connect(self.path, timeout=10)) as db, db:
                 db.execute("BEGIN IMMEDIATE")
                 version = db.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
+                tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                if version == 0 and not tables:
                     for statement in _SCHEMA.strip().rstrip(";").split(";"):
                         db.execute(statement)
                     db.execute(f"PRAGMA user_version = {_VERSION}")
                 elif version != _VERSION:
                     raise SpeechkitError(
-                        f"{self.path}: a speaker book of version {version}, this speechkit reads "
-                        f"version {_VERSION}; use the speechkit that wrote it"
+                        f"{self.path}: not a speaker book, or one of version {version}, where this "
+                        f"speechkit reads version {_VERSION}; use the speechkit that wrote it, or "
+                        "another file"
                     )
                 yield db
         except (sqlite3.Error, OSError) as e:
             raise SpeechkitError(
                 f"{self.path}: can't be used as a speaker book: {e}; choose another file"
             ) from e
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not name or not name.isprintable():
+        raise InputError(f"the speaker's name is {name!r}; give one that can be printed on a line")
+    return name
 
 
 def _mean(embeddings: list[Embedding]) -> Embedding:

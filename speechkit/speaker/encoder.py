@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Protocol
 
 import numpy as np
@@ -11,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from speechkit import hub
-from speechkit.audio import AudioSource, load_audio
+from speechkit.audio import Audio, AudioSource, load_audio
 from speechkit.errors import AudioError, InputError
 from speechkit.features import ecapa_fbank
 
 SAMPLE_RATE = 16_000
 MIN_S = 0.3  # seconds of audio: less says nothing about a voice
 SILENCE = 1e-4  # peak below which a recording holds no voice (-80 dB)
+MAX_S = 60  # seconds that are embedded at once: keeps the memory small
 DEFAULT_MODEL = "spkrec-ecapa-voxceleb"
 
 # The threshold that speechbrain ships with this model (`SpeakerRecognition.verify_batch`).
@@ -64,6 +67,8 @@ class SpeakerEncoder:
     def embed(self, source: AudioSource) -> Embedding:
         """The embedding of a recording: (192,) float32, of length 1.
 
+        More than 60 s are cut into equal parts, whose embeddings are averaged.
+
         Raises:
             AudioError: audio that can't be read, is silent, or is shorter than 0.3 s.
         """
@@ -72,23 +77,25 @@ class SpeakerEncoder:
             raise AudioError(
                 f"the audio is {audio.duration:.2f} s long; give at least {MIN_S} s of one voice"
             )
-        if float(np.abs(audio.samples).max()) < SILENCE:
+        parts = np.array_split(audio.samples, math.ceil(audio.duration / MAX_S))
+        # A constant is silence too.
+        voiced = [part for part in parts if float(np.ptp(part)) >= 2 * SILENCE]
+        if not voiced:
             raise AudioError("the audio is silent; record again closer to the microphone")
-        fbank = ecapa_fbank(torch.from_numpy(audio.samples.copy())[None])
-        embedding = self.engine.embed(fbank, torch.ones(1))[0].numpy()
-        unit: Embedding = (embedding / np.linalg.norm(embedding)).astype(np.float32)
-        return unit
+        return _unit(np.mean([self._embed(part) for part in voiced], axis=0))
+
+    def _embed(self, samples: NDArray[np.float32]) -> Embedding:
+        fbank = ecapa_fbank(torch.tensor(samples)[None])
+        return _unit(self.engine.embed(fbank, torch.ones(1))[0].numpy())
 
     def embed_many(self, sources: Sequence[AudioSource]) -> Embedding:
         """The embeddings of several recordings, in order: (n, 192) float32, each of length 1.
 
         Raises:
-            InputError: no recordings.
+            InputError: no recordings, or one that is not in a list.
             AudioError: as `embed`.
         """
-        if not sources:
-            raise InputError("no recordings to embed; give at least one")
-        return np.stack([self.embed(source) for source in sources])
+        return np.stack([self.embed(source) for source in checked_list(sources)])
 
     def verify(
         self, a: AudioSource, b: AudioSource, *, threshold: float | None = None
@@ -115,6 +122,17 @@ class SpeakerEncoder:
 def similarity(a: Embedding, b: Embedding) -> float:
     """Cosine of the angle between two embeddings of length 1."""
     return float(np.clip(np.dot(a, b), -1.0, 1.0))
+
+
+def checked_list(sources: Sequence[AudioSource]) -> Sequence[AudioSource]:
+    """The recordings, if they are a list of at least one; raises InputError otherwise."""
+    if isinstance(sources, str | bytes | PathLike | Audio) or not len(sources):
+        raise InputError("no list of recordings; give a list of at least one")
+    return sources
+
+
+def _unit(embedding: Embedding) -> Embedding:
+    return (embedding / np.linalg.norm(embedding)).astype(np.float32)
 
 
 def load_speaker_encoder(

@@ -25,6 +25,7 @@ _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n\s*\n"
 # espeak ends a clause at the full stop of a title or an initial, and the voice would pause there.
 _TITLE_STOP = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|[B-Z])\.(?=\s+\w)")
 _LONG_WORD = re.compile(rf"(\w{{{MAX_WORD}}})(?=\w)")
+_SPACED_HYPHEN = re.compile(r"(?<=[^\W\d])\s+--?\s+(?=[^\W\d])")  # a dash, not a minus sign
 # Brackets and quotes are never spoken, and the voices were not trained on them.
 _UNSPOKEN = str.maketrans(dict.fromkeys('"“”„«»*_`~|<>^\\', " ") | dict.fromkeys("()[]{}", ", "))
 
@@ -67,6 +68,7 @@ def _is_abbreviation(before: str, after: str) -> bool:
 
 
 def _clean(piece: str) -> str:
+    piece = _SPACED_HYPHEN.sub(", ", piece)
     piece = " ".join(_TITLE_STOP.sub(r"\1", piece.translate(_UNSPOKEN)).split())
     piece = re.sub(r"\s+([,.;:!?])", r"\1", _LONG_WORD.sub(r"\1 ", piece))
     return re.sub(r"[,;:]+([,.;:!?])", r"\1", piece).strip(" ,;:")

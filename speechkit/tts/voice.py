@@ -39,9 +39,13 @@ class Phoneme:
     end: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Speech(Audio):
-    """Synthesised audio that knows when each phoneme is spoken."""
+    """Synthesised audio that knows when each phoneme is spoken.
+
+    Attributes:
+        phonemes: in order; the gaps are silence and transitions that belong to no symbol.
+    """
 
     phonemes: tuple[Phoneme, ...] = ()
 
