@@ -145,11 +145,11 @@ def test_other_languages_are_detected(
 
 
 def test_translation_into_english(base: Transcriber, eval_dir: Path) -> None:
-    audio = load_audio(eval_dir / "asr_multi" / "audio" / "es" / "leopard_test_es.wav", RATE)
+    audio = load_audio(eval_dir / "asr_multi" / "audio" / "it" / "leopard_test_it.wav", RATE)
     ours = base.transcribe(audio, task="translate")
-    assert ours.language == "es"
+    assert ours.language == "it"
     assert_same(ours, openai(base, audio, task="translate"))
-    assert {"the", "and"} <= set(ours.text.lower().split())
+    assert {"the", "radio", "songs"} <= set(ours.text.lower().split())
 
 
 def test_words_lie_where_openai_whisper_puts_them(
@@ -216,5 +216,5 @@ def test_speech_after_silence_and_silence_after_speech(
     assert base.transcribe(speech, language="en") == alone
     silence = np.zeros(32 * RATE, np.float32)
     later = base.transcribe(Audio(np.concatenate([silence, speech.samples]), RATE), language="en")
-    assert later.text.split()[-3:] == alone.text.split()[-3:]
+    assert later.text.rstrip(".?!").endswith(alone.text.rstrip(".?!"))
     assert later.segments[0].start >= 29.9

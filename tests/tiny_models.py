@@ -15,7 +15,7 @@ WIDTH, LAYERS, VOCABULARY, MELS, EOT = 64, 2, 51_865, 80, 50_257
 LONGEST = 16  # tokens after which the tiny Whisper stops
 
 
-def tiny_whisper(folder: Path, dtype: str = "<f2") -> dict[str, NDArray[np.float16]]:
+def tiny_whisper(folder: Path, dtype: str = "<f2") -> dict[str, NDArray[Any]]:
     """Write a multilingual Whisper, 2 layers of one 64-wide head, as a CTranslate2 `model.bin`.
 
     It hears (its text depends on the sound) but understands nothing. Returns the variables written.

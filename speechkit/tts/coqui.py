@@ -91,7 +91,7 @@ def load_engine(folder: Path, name: str, device: str = "auto") -> CoquiEngine:
     return CoquiEngine(read_weights(folder / f"{name}.onnx"), config, device)
 
 
-def save_coqui_checkpoint(folder: Path, name: str, out: Path) -> tuple[Path, Path]:
+def save_coqui_checkpoint(folder: Path, name: str, out: str | Path) -> tuple[Path, Path]:
     """Save a Piper voice as a Coqui checkpoint, which `TTS.api.TTS(model_path, config_path)` loads.
 
     Coqui turns text into phonemes by itself there, with gruut (`pip install gruut`), which leaves out
@@ -111,6 +111,7 @@ def save_coqui_checkpoint(folder: Path, name: str, out: Path) -> tuple[Path, Pat
     coqui_config.text_cleaner = "phoneme_cleaners"
     coqui_config.add_blank = True
     coqui_config.enable_eos_bos_chars = True
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     model_path, config_path = out / "model.pth", out / "config.json"
     torch.save({"model": model.state_dict()}, model_path)
