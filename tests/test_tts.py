@@ -285,6 +285,11 @@ def test_the_same_seed_gives_the_same_bytes_in_any_thread(tiny):
         assert list(again) == once * 2
 
 
+def test_a_sentence_said_twice_sounds_different(tiny):
+    first, second = tiny.stream("Yes. Yes.", pause_s=0)
+    assert not np.array_equal(first.samples, second.samples)
+
+
 def test_no_noise_takes_the_seed_out(tiny):
     quiet = [tiny.synthesize("Hi.", seed=s, noise_scale=0, noise_w=0).samples for s in (0, 9)]
     assert np.array_equal(*quiet)
