@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+export QUESTION
 
 .PHONY: setup talk demo test test-fast lint bench clean
 
@@ -24,7 +25,7 @@ $(VENV)/weights: $(VENV)/installed speechkit/catalog.py
 talk: setup
 	@mkdir -p out
 ifdef QUESTION
-	$(BIN)/speechkit talk "$(QUESTION)" -o out/reply.wav
+	$(BIN)/speechkit talk "$$QUESTION" -o out/reply.wav
 else
 	$(BIN)/speechkit speak "Hello! Can you hear what I say?" -o out/question.wav
 	$(BIN)/speechkit talk out/question.wav -o out/reply.wav
@@ -34,6 +35,7 @@ demo: setup
 	$(BIN)/speechkit demo
 
 test: setup
+	$(BIN)/speechkit models fetch tiny.en
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/installed

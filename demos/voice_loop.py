@@ -23,7 +23,7 @@ from typing import Any
 
 # Gradio reads these when it is imported. Its own cache is one folder that all users share.
 CACHE = tempfile.TemporaryDirectory(prefix="speechkit-demo-")
-os.environ.setdefault("GRADIO_TEMP_DIR", CACHE.name)
+os.environ["GRADIO_TEMP_DIR"] = CACHE.name
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr  # noqa: E402
@@ -34,6 +34,7 @@ import speechkit as sk  # noqa: E402
 log = logging.getLogger("speechkit")
 BUSY = threading.Lock()
 
+LOOPBACK = "127.0.0.1,localhost,::1"
 MAX_UPLOAD, LIMITS = "25mb", sk.Limits(seconds=60.0)
 KEEP_S = 3600  # seconds that recordings and replies are kept at most while the page is open
 NO_ANSWER = ("", "", "", None, "")
@@ -161,6 +162,8 @@ def serve(
     log.info("loading the models ...")
     kit = sk.Pipeline(engine=engine, device=device, book=book)
     kit.load()
+    for name in ("NO_PROXY", "no_proxy"):  # Gradio asks its own address whether it is up
+        os.environ[name] = ",".join([*filter(None, [os.environ.get(name)]), LOOPBACK])
     page, fonts = build(kit), ("system-ui", "sans-serif")
     _, url, _ = page.launch(
         server_name=host,
@@ -178,7 +181,8 @@ def serve(
             while page.is_running:
                 time.sleep(0.2)
         page.close(verbose=False)
-        BUSY.acquire()  # the models can't be torn down in the middle of a turn
+        with BUSY:  # a turn that is under way ends first: models can't be torn down in its midst
+            pass
     return str(url)
 
 

@@ -166,10 +166,8 @@ def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:
     """
     import soundfile
 
-    path = Path(path)
+    path = check_savable(path)
     name = _name(path)
-    if path.suffix.lower() not in FORMATS:
-        raise AudioError(f"{name}: unknown ending; use one of {', '.join(FORMATS)}")
     if not len(audio.samples):
         raise AudioError(f"{name}: not written, for the audio has no samples")
     kind, encoding, rates = FORMATS[path.suffix.lower()]
@@ -187,6 +185,20 @@ def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:
         raise AudioError(
             f"{name}: cannot be written ({fault_of(e)}); choose a folder that exists and is yours"
         ) from e
+    return path
+
+
+def check_savable(path: str | os.PathLike[str]) -> Path:
+    """The path, if audio can be saved there by its name; for asking before long work.
+
+    Raises:
+        AudioError: an unknown ending, or a folder that does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise AudioError(f"{_name(path)}: unknown ending; use one of {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise AudioError(f"{_name(path)}: cannot be written; choose a folder that exists")
     return path
 
 

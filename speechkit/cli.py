@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import io
 import json
 import logging
 import os
@@ -36,14 +38,20 @@ class Output:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s", level=logging.DEBUG if args.debug else logging.ERROR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no result is lost to an old terminal
+    args.show = functools.partial(print, file=sys.stdout, flush=True)
+    logging.basicConfig(format="%(message)s", level=logging.ERROR)
     logging.getLogger("speechkit").setLevel(logging.DEBUG if args.debug else logging.INFO)
     if not args.debug:
         warnings.simplefilter("ignore")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # whatever a package prints is no result
             output: Output = args.run(args)
-        print(json.dumps(output.data, ensure_ascii=False) if args.json else output.text, flush=True)
+        if args.json:
+            print(json.dumps(output.data, ensure_ascii=False), flush=True)
+        elif output.text:
+            print(output.text, flush=True)
         return output.status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,8 +81,10 @@ def _one_line(e: BaseException) -> str:
 
 
 def talk(args: argparse.Namespace) -> Output:
+    from speechkit.audio import check_savable
     from speechkit.pipeline import Pipeline
 
+    check_savable(args.output)
     kit = Pipeline(
         model=args.model,
         voice=args.voice,
@@ -107,6 +117,10 @@ def transcribe(args: argparse.Namespace) -> Output:
     from speechkit.audio import load_audio
 
     folder = _folder(args.output)
+    if len(args.files) > 1 and args.format != "txt" and not folder and not args.json:
+        raise InputError(
+            f"several {args.format} transcripts can't be printed in a row; write them with -o DIR"
+        )
     names = [f"{Path(file).stem}.{args.format}" for file in args.files]
     if folder and (twice := {name for name in names if names.count(name) > 1}):
         raise InputError(
@@ -115,7 +129,6 @@ def transcribe(args: argparse.Namespace) -> Output:
         )
     asr = None
     results: list[dict[str, Any]] = []
-    texts: list[str] = []
     for file, name in zip(args.files, names, strict=True):
         try:
             audio = load_audio(file, limits=_limits(args.max_seconds))
@@ -133,9 +146,8 @@ def transcribe(args: argparse.Namespace) -> Output:
             result = {"file": file, **asdict(transcript)}
             if folder:
                 result["saved"] = str(transcript.save(folder / name).resolve())
-                texts.append(result["saved"])
-            else:
-                texts.append(transcript.to(args.format).rstrip("\n"))
+            if not args.json:
+                args.show(result.get("saved") or transcript.to(args.format).rstrip("\n"))
         except SpeechkitError as e:
             if len(args.files) == 1:
                 raise
@@ -143,12 +155,14 @@ def transcribe(args: argparse.Namespace) -> Output:
             result = {"file": file, "error": _one_line(e)}
         results.append(result)
     data = results[0] if len(results) == 1 else {"transcripts": results}
-    return Output(data, "\n".join(texts), status=int(any("error" in r for r in results)))
+    return Output(data, "", status=int(any("error" in r for r in results)))
 
 
 def speak(args: argparse.Namespace) -> Output:
+    from speechkit.audio import check_savable
     from speechkit.tts import load_tts
 
+    check_savable(args.output)
     text = sys.stdin.read() if args.text == "-" else args.text
     voice = load_tts(args.voice, engine=args.engine, device=args.device)
     with _bar("speaking", "sentence") as progress:
@@ -167,7 +181,8 @@ def verify(args: argparse.Namespace) -> Output:
     from speechkit.audio import load_audio
     from speechkit.speaker import load_speaker_encoder
 
-    a, b = load_audio(args.a), load_audio(args.b)
+    limits = _limits(args.max_seconds)
+    a, b = load_audio(args.a, limits=limits), load_audio(args.b, limits=limits)
     encoder = load_speaker_encoder(engine=args.engine, device=args.device)
     result = encoder.verify(a, b, threshold=args.threshold)
     verdict = "the same speaker" if result.same else "different speakers"
@@ -176,16 +191,21 @@ def verify(args: argparse.Namespace) -> Output:
 
 
 def enroll(args: argparse.Namespace) -> Output:
-    book = _book(args)
-    book.enroll(args.name, args.files)
+    from speechkit.audio import load_audio
+
+    book, limits = _book(args), _limits(args.max_seconds)
+    book.enroll(args.name, [load_audio(file, limits=limits) for file in args.files])
     count = book.speakers()[args.name.strip()]
     text = f"{args.name.strip()} is enrolled with {count} recording{'s' * (count > 1)}"
     return Output({"speaker": args.name.strip(), "recordings": count, "book": str(book.path)}, text)
 
 
 def identify(args: argparse.Namespace) -> Output:
+    from speechkit.audio import load_audio
+
     book = _book(args)
-    embedding = book.encoder.embed(args.file)
+    audio = load_audio(args.file, limits=_limits(args.max_seconds))
+    embedding = book.encoder.embed(audio)
     name = book.identify_embedding(embedding)
     scores = dict(book.rank(embedding))
     data = {"speaker": name, "scores": scores, "threshold": book.encoder.threshold}
@@ -208,6 +228,8 @@ def forget(args: argparse.Namespace) -> Output:
 def models(args: argparse.Namespace) -> Output:
     from speechkit import hub
 
+    if (args.action == "list") == bool(args.name):
+        args.wrong("give list alone, or fetch or path with a name")
     if args.action == "list":
         rows = hub.status()
         lines = [
@@ -216,8 +238,6 @@ def models(args: argparse.Namespace) -> Output:
         ]
         data = [{**asdict(row), "folder": str(row.folder)} for row in rows]
         return Output({"models": data, "home": str(hub.home())}, "\n".join(lines))
-    if not args.name:
-        raise InputError(f"models {args.action} needs a name; see `speechkit models list`")
     folder = str(hub.fetch(args.name) if args.action == "fetch" else hub.path(args.name))
     return Output({"name": args.name, "path": folder}, folder)
 
@@ -343,13 +363,16 @@ def _parser() -> argparse.ArgumentParser:
     p = command(verify, "Are two recordings of one speaker?", engines)
     p.add_argument("a", metavar="A")
     p.add_argument("b", metavar="B")
+    _add_limit(p, 3600)
     p.add_argument("--threshold", type=float, help="least score that counts as the same")
 
     p = command(enroll, "Remember a voice.", book)
     p.add_argument("name", metavar="NAME")
     p.add_argument("files", metavar="FILE", nargs="+")
+    _add_limit(p, 3600)
     p = command(identify, "Who of the known speakers is it?", book)
     p.add_argument("file", metavar="FILE")
+    _add_limit(p, 3600)
     command(speakers, "List the known speakers.", book)
     p = command(forget, "Forget a voice.", book)
     p.add_argument("name", metavar="NAME")
@@ -357,6 +380,7 @@ def _parser() -> argparse.ArgumentParser:
     p = command(models, "List the models, fetch one, or say where it lies.")
     p.add_argument("action", choices=("list", "fetch", "path"), nargs="?", default="list")
     p.add_argument("name", metavar="NAME", nargs="?")
+    p.set_defaults(wrong=p.error)
 
     command(doctor, "Examine this installation; each fault comes with the line that mends it.")
 
@@ -369,6 +393,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_asr_options(p: argparse.ArgumentParser, max_seconds: float) -> None:
     p.add_argument("--model", default="base", help="Whisper model (default: base)")
     p.add_argument("--language", metavar="XX", help="code such as en (default: detected)")
+    _add_limit(p, max_seconds)
+
+
+def _add_limit(p: argparse.ArgumentParser, max_seconds: float) -> None:
     p.add_argument(
         "--max-seconds",
         metavar="S",

@@ -54,7 +54,7 @@ class Limits:
         """Raise AudioError if more is taken (`bytes`, `seconds`, `samples`) than is allowed."""
         for what, amount in taken.items():
             limit = getattr(self, what)
-            if amount > limit:
+            if not amount <= limit:  # also when the limit is NaN
                 raise AudioError(
                     f"{name}: over the limit of {limit:.12g} {what}; cut it or raise Limits.{what}"
                 )

@@ -13,8 +13,10 @@ from speechkit import __version__, hub, runtime
 from speechkit.errors import SpeechkitError
 
 _PACKAGES = (
+    "numpy",
     "torch",
     "torchaudio",
+    "torchcodec",
     "openai-whisper",
     "coqui-tts",
     "speechbrain",
@@ -22,8 +24,14 @@ _PACKAGES = (
     "av",
     "soxr",
     "onnx",
+    "espeakng-loader",
+    "huggingface_hub",
+    "filelock",
+    "tqdm",
     "gradio",
 )
+_PIP = f"{sys.executable} -m pip install --upgrade --force-reinstall"
+_TORCH = f"{_PIP} 'torch>=2.6,<2.15' torchaudio torchcodec"
 _NEEDED = ("base", "en_US-joe-medium", "spkrec-ecapa-voxceleb")  # what one spoken turn uses
 
 
@@ -49,11 +57,14 @@ def examine() -> list[Finding]:
     findings = [
         Finding("speechkit", True, f"{__version__} on Python {platform.python_version()}"),
         *(_package(name) for name in _PACKAGES),
-        _try("torch pair", _torch_pair, "pip install --upgrade --force-reinstall speechkit"),
-        _try("device", _device, ""),
+        _try("torch pair", _torch_pair, _TORCH),
+        _try("whisper", _whisper, f"{_PIP} openai-whisper"),
+        _try("vits", _vits, f"{_PIP} coqui-tts six torchcodec"),
+        _try("ecapa", _ecapa, f"{_PIP} speechbrain"),
+        _try("device", _device, _TORCH),
         _try("threads", _threads, "unset SPEECHKIT_THREADS"),
-        _try("decoders", _decoders, "pip install --force-reinstall soundfile av"),
-        _try("phonemes", _phonemes, "pip install --force-reinstall espeakng-loader"),
+        _try("decoders", _decoders, f"{_PIP} soundfile av"),
+        _try("phonemes", _phonemes, f"{_PIP} espeakng-loader"),
         _try("folder", _folder, "export SPEECHKIT_HOME=/a/folder/you/can/write/to"),
     ]
     return findings + [_weights(row) for row in hub.status()]
@@ -80,11 +91,29 @@ def _torch_pair() -> str:
     return f"torch {torch.__version__} and torchaudio {torchaudio.__version__} work together"
 
 
+def _whisper() -> str:
+    from whisper.model import Whisper
+
+    return f"{Whisper.__name__} can be imported"
+
+
+def _vits() -> str:
+    from TTS.tts.models.vits import Vits
+
+    return f"{Vits.__name__} can be imported"
+
+
+def _ecapa() -> str:
+    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+    return f"{ECAPA_TDNN.__name__} can be imported"
+
+
 def _device() -> str:
     import torch
 
-    device = runtime.choose_device("auto")
-    return f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else "cpu"
+    fault = runtime.cuda_fault()
+    return f"cpu ({fault})" if fault else f"cuda ({torch.cuda.get_device_name()})"
 
 
 def _threads() -> str:
@@ -112,9 +141,14 @@ def _phonemes() -> str:
 def _folder() -> str:
     folder = hub.home()
     probe: Path = folder / ".doctor"
-    folder.mkdir(parents=True, exist_ok=True)
-    probe.write_text("")
-    probe.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError:
+        if any(hub.verify(name) for name in _NEEDED):
+            raise
+        return f"{folder} is read-only: what is there works, but no voice can be enrolled"
     return str(folder)
 
 

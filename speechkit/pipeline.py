@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +12,16 @@ from functools import cached_property
 from pathlib import Path
 
 from speechkit.asr import DEFAULT_MODEL, Transcriber, Transcript, load_asr
-from speechkit.audio import AudioSource, Limits, load_audio
+from speechkit.audio import Audio, AudioSource, Limits, load_audio
+from speechkit.errors import AudioError
 from speechkit.respond import Echo, Responder
+from speechkit.runtime import check_seed
 from speechkit.speaker import SpeakerBook, SpeakerEncoder, load_speaker_encoder
-from speechkit.speaker.encoder import MIN_S, SILENCE
+from speechkit.speaker.encoder import Embedding
 from speechkit.tts import Speech, Voice, load_tts
 from speechkit.tts.voice import DEFAULT_VOICE
+
+log = logging.getLogger("speechkit")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Reply:
         speaker: who said it, or None for a voice that isn't known.
         reply: the answer's text.
         audio: the answer, spoken.
+        embedding: of the voice that asked, (192,); None where there was no voice.
         timings: seconds of each stage: load, hear, recognise, answer, speak.
     """
 
@@ -34,6 +41,7 @@ class Reply:
     speaker: str | None
     reply: str
     audio: Speech
+    embedding: Embedding | None = field(repr=False)
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -71,6 +79,7 @@ class Pipeline:
         """
         self._model, self._voice, self._engine, self._device = model, voice, engine, device
         self._book = book
+        self._loading = threading.Lock()
         self.respond: Responder = respond or Echo()
 
     @cached_property
@@ -84,20 +93,22 @@ class Pipeline:
         return load_tts(self._voice, engine=self._engine, device=self._device)
 
     @cached_property
-    def encoder(self) -> SpeakerEncoder:
-        """Speaker embeddings."""
-        return load_speaker_encoder(engine=self._engine, device=self._device)
-
-    @cached_property
     def book(self) -> SpeakerBook:
         """The speakers that are known."""
         if isinstance(self._book, SpeakerBook):
             return self._book
-        return SpeakerBook(self._book, encoder=self.encoder)
+        encoder = load_speaker_encoder(engine=self._engine, device=self._device)
+        return SpeakerBook(self._book, encoder=encoder)
+
+    @property
+    def encoder(self) -> SpeakerEncoder:
+        """Speaker embeddings: the book's own encoder."""
+        return self.book.encoder
 
     def load(self) -> None:
         """Load all models now, fetching weights that are missing."""
-        _ = self.asr, self.voice, self.book, self.encoder
+        with self._loading:
+            _ = self.asr, self.voice, self.encoder
 
     def talk(
         self,
@@ -117,8 +128,10 @@ class Pipeline:
 
         Raises:
             AudioError: a question that can't be read or is shorter than 0.1 s.
+            InputError: an unknown language, a seed out of range, or a reply with nothing to speak.
             WeightsError: weights that can't be had.
         """
+        check_seed(seed)
         timings: dict[str, float] = {}
         audio = load_audio(source, limits=limits or Limits())
         with _timed(timings, "load"):
@@ -126,13 +139,21 @@ class Pipeline:
         with _timed(timings, "hear"):
             transcript = self.asr.transcribe(audio, language=language)
         with _timed(timings, "recognise"):
-            hearable = audio.duration >= MIN_S and bool((abs(audio.samples) >= SILENCE).any())
-            speaker = self.book.identify(audio) if hearable and self.book.speakers() else None
+            embedding = self._embed(audio)
+            speaker = None if embedding is None else self.book.identify_embedding(embedding)
         with _timed(timings, "answer"):
             reply = self.respond(transcript.text, speaker)
         with _timed(timings, "speak"):
             speech = self.voice.synthesize(reply, seed=seed)
-        return Reply(transcript, speaker, reply, speech, timings)
+        return Reply(transcript, speaker, reply, speech, embedding, timings)
+
+    def _embed(self, audio: Audio) -> Embedding | None:
+        """The voice's embedding; None for a question that is silent or too short to have one."""
+        try:
+            return self.encoder.embed(audio)
+        except AudioError as e:
+            log.debug("no voice to recognise: %s", e)
+            return None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from speechkit.errors import InputError, ProcessorError
+
+log = logging.getLogger("speechkit")
 
 _random_lock = threading.RLock()  # torch has one state of random numbers for all threads
 
@@ -43,7 +46,7 @@ def threads() -> int:
     """
     wanted = os.environ.get("SPEECHKIT_THREADS")
     if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
+        if not wanted.isdecimal() or int(wanted) < 1:
             raise InputError(f"SPEECHKIT_THREADS is {wanted!r}; give a whole number, 1 or more")
         return int(wanted)
     affinity = getattr(os, "sched_getaffinity", None)
@@ -54,10 +57,14 @@ def threads() -> int:
 
 @lru_cache(maxsize=1)
 def set_up_torch() -> None:
-    """Hand the thread setting to torch, once, before the first model is built."""
+    """Hand the thread setting to torch and numba, once, before the first model is built."""
+    import numba
     import torch
 
     torch.set_num_threads(threads())
+    with contextlib.suppress(RuntimeError):  # torch takes this one only before its first work
+        torch.set_num_interop_threads(threads())
+    numba.set_num_threads(min(threads(), numba.get_num_threads()))  # Whisper's word alignment
 
 
 def choose_device(device: str = "auto") -> str:
@@ -67,19 +74,38 @@ def choose_device(device: str = "auto") -> str:
         InputError: an unknown name.
         ProcessorError: "cuda" was asked for and can't be used; the message says why.
     """
-    import torch
-
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"device {device!r} is unknown; choose auto, cpu or cuda")
     if device == "cpu":
         return "cpu"
-    if torch.cuda.is_available():
+    fault = cuda_fault()
+    if fault is None:
         return "cuda"
     if device == "auto":
+        log.debug("running on the CPU: %s", fault)
         return "cpu"
-    built = torch.version.cuda
-    reason = "no NVIDIA driver or card answers" if built else "this torch is built without CUDA"
-    raise ProcessorError(f"CUDA can't be used: {reason}; use device='cpu' or 'auto'")
+    raise ProcessorError(f"CUDA can't be used: {fault}; use device='cpu' or 'auto'")
+
+
+def cuda_fault() -> str | None:
+    """Why CUDA can't be used, found by using it; None when it can."""
+    import torch
+
+    if not torch.version.cuda:
+        return "this torch is built without CUDA"
+    if not torch.cuda.is_available():
+        return "no NVIDIA driver or card answers"
+    try:
+        torch.ones(8, device="cuda").sum().item()
+    except RuntimeError as e:
+        return " ".join(str(e).split())
+    return None
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed that torch does not take."""
+    if not 0 <= seed < 2**62:
+        raise InputError(f"seed is {seed}; give 0 to 2**62 - 1")
 
 
 @contextlib.contextmanager

@@ -168,6 +168,11 @@ def test_timestamps_past_the_end_are_held_to_the_recording() -> None:
     assert len(engine.calls) == 1
 
 
+def test_text_before_the_first_timestamp_starts_with_its_window() -> None:
+    engine = scripted(say("One.", 2.0, 2.0, "Two.", 4.0))
+    assert times(read(engine, 5)) == [(0.0, 2.0, "One."), (2.0, 4.0, "Two.")]
+
+
 def test_empty_windows_and_lone_timestamps_go_on() -> None:
     for silent in (say(), say(0.0), say(0.0, 0.0), say(0.0, " ", 3.0)):
         engine = scripted(silent, say(0.0, "Two.", 2.0))
@@ -271,6 +276,14 @@ def test_the_thresholds_are_openai_s() -> None:
         engine = scripted(say(text), say("Two."))
         read(engine, 5)
         ratios[compression_ratio(text.strip())] = len(engine.calls)
+    text = next(  # on the border: with the space before it, it would pass for a repetition
+        text
+        for text in (f"{'so ' * (n % 40)}{'it goes ' * (n // 40)}".strip() for n in range(2000))
+        if text and compression_ratio(text) <= 2.4 < compression_ratio(" " + text)
+    )
+    engine = scripted(say(text), say("Two."))
+    read(engine, 5)
+    ratios[compression_ratio(text)] = len(engine.calls)
     assert {calls for ratio, calls in ratios.items() if ratio <= 2.4} == {1}
     assert {calls for ratio, calls in ratios.items() if ratio > 2.4} == {2}
 

@@ -38,13 +38,13 @@ SPOKEN = (  # what our own voice says where there are no recordings
 
 
 @pytest.fixture(scope="module")
-def base() -> Transcriber:
-    return load_asr("base", device="cpu")
+def base(asr: Transcriber) -> Transcriber:
+    return asr
 
 
 @pytest.fixture(scope="module")
 def tiny_en() -> Transcriber:
-    return load_asr("tiny.en", device="cpu")
+    return load_asr("tiny.en")
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,7 @@ def english(request: pytest.FixtureRequest) -> dict[str, Audio]:
     try:
         folder: Path = request.getfixturevalue("eval_dir")
     except pytest.skip.Exception:
-        from speechkit.tts import load_tts
-
-        voice = load_tts()
+        voice = request.getfixturevalue("voice")
         return {text[:20]: voice.synthesize(text).resample(RATE) for text in SPOKEN}
     return {name: load_audio(folder / name, RATE) for name in ENGLISH}
 
@@ -103,7 +101,7 @@ def test_every_weight_has_its_place(name: str, request: pytest.FixtureRequest) -
 
     engine: Any = request.getfixturevalue(name.replace(".", "_")).engine
     state = openai_state_dict(read_variables(hub.fetch(name) / "model.bin"))
-    own = engine.model.state_dict()
+    own = {key: tensor.cpu() for key, tensor in engine.model.state_dict().items()}
     assert state.keys() == own.keys()
     assert all(torch.equal(state[key], own[key]) for key in own)
     # The one tensor that openai-whisper computes by itself as well; the file rounds it to float16.

@@ -54,7 +54,15 @@ def test_every_command_explains_itself(command, capsys):
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["nonsense"], ["speak", "hello"], ["transcribe"], ["transcribe", "a.wav", "-f", "doc"]],
+    [
+        [],
+        ["nonsense"],
+        ["speak", "hello"],
+        ["transcribe"],
+        ["transcribe", "a.wav", "-f", "doc"],
+        ["models", "fetch"],
+        ["models", "list", "base"],
+    ],
 )
 def test_wrong_usage_ends_with_2(argv):
     with pytest.raises(SystemExit) as ended:
@@ -90,6 +98,7 @@ BAD = ("missing", "directory", "text", "nothing", "no-samples", "nan")
         *((command, kind) for command in ("talk", "transcribe", "verify") for kind in BAD),
         ("talk", "two-hours"),
         ("transcribe", "two-hours"),
+        ("verify", "two-hours"),
     ],
 )
 def test_bad_input_is_one_line_and_status_1(command, kind, tmp_path, capsys, monkeypatch):
@@ -123,6 +132,19 @@ def test_bad_input_from_a_shell_shows_no_traceback(tmp_path):
     assert "Traceback" in debug.stderr
 
 
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path, capsys, monkeypatch):
+    """There are no weights here, so getting as far as the models would be another error."""
+    monkeypatch.setenv("SPEECHKIT_HOME", str(tmp_path))
+    monkeypatch.setenv("SPEECHKIT_OFFLINE", "1")
+    for argv in (["speak", "Hello."], ["talk", "question.wav"]):
+        assert main([*argv, "-o", str(tmp_path / "a.xyz")]) == 1
+        assert "unknown ending" in capsys.readouterr().err
+        assert main([*argv, "-o", str(tmp_path / "nowhere" / "a.wav")]) == 1
+        assert "a folder that exists" in capsys.readouterr().err
+    assert main(["transcribe", "a.wav", "b.wav", "-f", "srt"]) == 1
+    assert "-o DIR" in capsys.readouterr().err
+
+
 def test_offline_without_weights_says_what_to_do(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("SPEECHKIT_HOME", str(tmp_path))
     monkeypatch.setenv("SPEECHKIT_OFFLINE", "1")
@@ -142,8 +164,6 @@ def test_models_lists_and_finds_paths(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.strip() == str(tmp_path / "models" / "base")
     assert main(["models", "path", "nonsense"]) == 1
     assert "known are" in capsys.readouterr().err
-    assert main(["models", "fetch"]) == 1
-    assert "needs a name" in capsys.readouterr().err
 
 
 def test_doctor_names_each_fault_and_its_cure(tmp_path, capsys, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import hashlib
 import threading
 import warnings
 from functools import lru_cache
@@ -14,7 +14,7 @@ import torch
 from speechkit import hub
 from speechkit.asr.ct2_weights import dimensions, openai_state_dict, read_variables
 from speechkit.asr.engine import DecodeOptions, Hypothesis, TimedWord
-from speechkit.errors import WeightsError
+from speechkit.errors import InputError, WeightsError
 from speechkit.runtime import choose_device, seeded, set_up_torch
 
 # openai-whisper keeps its caches in hooks on the module and a switch in a class, and numba's threads
@@ -153,7 +153,7 @@ def build(folder: Path, name: str, device: str) -> Any:
     return model.to(device)
 
 
-def load_engine(name: str, device: str = "auto") -> OpenAiEngine:
+def load_engine(name: str | Path, device: str = "auto") -> OpenAiEngine:
     """The engine for a pinned model, an official checkpoint name of openai-whisper, or a `.pt` file.
 
     Raises:
@@ -162,7 +162,7 @@ def load_engine(name: str, device: str = "auto") -> OpenAiEngine:
         ProcessorError: the device can't be used.
     """
     set_up_torch()
-    device = choose_device(device)
+    name, device = str(name), choose_device(device)
     if name in hub.names("asr"):
         return OpenAiEngine(build(hub.fetch(name), name, device))
     return OpenAiEngine(_load_official(name, device))
@@ -172,8 +172,6 @@ def _load_official(name: str, device: str) -> Any:
     """A checkpoint that openai-whisper itself fetches, checks by SHA-256 and loads (weights only)."""
     import whisper
 
-    from speechkit.errors import InputError
-
     is_file = name.endswith(".pt")
     if is_file and not Path(name).is_file():
         raise InputError(f"{name}: no such checkpoint file; give the path of a Whisper .pt file")
@@ -181,16 +179,32 @@ def _load_official(name: str, device: str) -> Any:
         choices = sorted({*hub.names("asr"), *whisper.available_models()})
         raise InputError(f"model {name!r} is unknown; choose one of {', '.join(choices)}")
     folder = hub.home() / "openai-whisper"
-    if not is_file and hub.offline() and not (folder / f"{name}.pt").is_file():
+    if not is_file and hub.offline() and not _intact(folder, name):
         raise WeightsError(
-            f"{name} is not in {folder} and SPEECHKIT_OFFLINE is set; "
+            f"{name} is not whole in {folder} and SPEECHKIT_OFFLINE is set; "
             f"unset it once to fetch the model, or choose {' or '.join(hub.names('asr'))}"
         )
     try:
         return whisper.load_model(name, device=device, download_root=str(folder))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as e:
+    except Exception as e:  # torch and urllib raise errors of many kinds
         where = "not a Whisper checkpoint" if is_file else f"not on OpenAI's host nor in {folder}"
         advice = "give another file" if is_file else "check the network"
         raise WeightsError(
-            f"{name}: {where}: {e}; {advice}, or choose {' or '.join(hub.names('asr'))}"
+            f"{name}: {where}: {' '.join(str(e).split())}; "
+            f"{advice}, or choose {' or '.join(hub.names('asr'))}"
         ) from e
+
+
+def _intact(folder: Path, name: str) -> bool:
+    """Whether the checkpoint is there with the SHA-256 that stands in its address."""
+    import whisper
+
+    url = whisper._MODELS[name]
+    path = folder / url.rsplit("/", 1)[-1]
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return bool(digest.hexdigest() == url.split("/")[-2])

@@ -33,6 +33,7 @@ from speechkit.asr.transcript import Dropped, Segment, Transcript, Word, settle_
 from speechkit.audio import Audio, AudioSource, Limits, load_audio
 from speechkit.errors import AudioError, InputError
 from speechkit.features import whisper_log_mel
+from speechkit.runtime import check_seed
 
 SAMPLE_RATE = 16_000
 FRAME = SAMPLE_RATE // FRAMES_PER_SECOND  # samples that a frame of the log-mel moves on
@@ -96,7 +97,7 @@ class Transcriber:
 
         Args:
             source: whatever `load_audio` takes: a path, bytes, a file, (rate, array), an `Audio`.
-            language: code such as "en"; detected in the first 30 s when None.
+            language: code such as "en"; when None, detected in the first 30 s that aren't silent.
             task: "transcribe", or "translate" into English.
             words: also time each word.
             prompt: text that sets style and spelling, such as names to expect.
@@ -107,21 +108,22 @@ class Transcriber:
 
         Raises:
             AudioError: audio that can't be read, or shorter than 0.1 s.
-            InputError: an unknown language or task, or a beam size below 1.
+            InputError: an unknown language or task, a beam size below 1, or a seed out of range.
         """
-        language = self._check(language, task, beam_size)
+        language = self._check(language, task, beam_size, seed)
         audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
         if audio.duration < MIN_S:
             raise AudioError(
                 f"the audio is {audio.duration:.3f} s long; give at least {MIN_S} s of speech"
             )
         mel = whisper_log_mel(
-            torch.from_numpy(audio.samples.copy()),
+            torch.tensor(audio.samples),
             self.engine.n_mels,
             padding=int(WINDOW_S * SAMPLE_RATE),
         )
         if language is None:
-            language = self.detect(mel)
+            probabilities = self._language_probabilities(mel[:, _first_sound(audio) // FRAME :])
+            language = max(probabilities, key=lambda code: probabilities[code])
         options = DecodeOptions(
             language, task, self._prompt_tokens(prompt, language, task), 0.0, beam_size, seed
         )
@@ -132,14 +134,14 @@ class Transcriber:
         return Transcript(text, language, audio.duration, segments, dropped)
 
     def detect_language(self, source: AudioSource) -> dict[str, float]:
-        """Language code → probability, from the first 30 s of a recording; likeliest first.
+        """Language code → probability, from the first 30 s that aren't silent; likeliest first.
 
         Raises:
             AudioError: audio that can't be read.
         """
         audio = load_audio(source, SAMPLE_RATE)
-        samples = torch.from_numpy(audio.samples[: int(WINDOW_S * SAMPLE_RATE)].copy())
-        padding = int(WINDOW_S * SAMPLE_RATE)
+        start, padding = _first_sound(audio), int(WINDOW_S * SAMPLE_RATE)
+        samples = torch.tensor(audio.samples[start : start + padding])
         probabilities = self._language_probabilities(
             whisper_log_mel(samples, self.engine.n_mels, padding=padding)
         )
@@ -151,17 +153,13 @@ class Transcriber:
         self.engine.detect_language(encoded)
         self.engine.decode(encoded, DecodeOptions("en"))
 
-    def detect(self, mel: torch.Tensor) -> str:
-        """The likeliest language of a log-mel's first window."""
-        probabilities = self._language_probabilities(mel)
-        return max(probabilities, key=lambda code: probabilities[code])
-
     def _language_probabilities(self, mel: torch.Tensor) -> dict[str, float]:
         return self.engine.detect_language(self.engine.encode(mel[None, :, :WINDOW_FRAMES]))[0]
 
-    def _check(self, language: str | None, task: str, beam_size: int) -> str | None:
+    def _check(self, language: str | None, task: str, beam_size: int, seed: int) -> str | None:
         if task not in TASKS:
             raise InputError(f"task {task!r} is unknown; choose {' or '.join(TASKS)}")
+        check_seed(seed)
         if beam_size < 1:
             raise InputError(f"beam_size is {beam_size}; give 1 or more")
         if not self.engine.multilingual and task == "translate":
@@ -226,8 +224,8 @@ class Transcriber:
         confidence = math.exp(min(0.0, hypothesis.mean_log_probability))
         segments: list[Segment | Dropped] = []
         for piece, piece_words in zip(pieces, timed, strict=True):
-            start = min(window.start_s + piece.start, window_end)
-            end = min(max(window.start_s + piece.end, start), window_end)
+            end = min(window.start_s + piece.end, window_end)
+            start = min(window.start_s + piece.start, end)
             text = tokenizer.decode(list(piece.tokens)).strip()
             if text:
                 moved = (
@@ -285,7 +283,7 @@ def _cut(tokens: tuple[int, ...], tokenizer: Any, frames: int) -> tuple[list[_Pi
     window_s = frames / FRAMES_PER_SECOND
 
     def seconds(token: int) -> float:
-        return min((token - timestamp_begin) * TOKEN_S, window_s)
+        return min(max(0, token - timestamp_begin) * TOKEN_S, window_s)
 
     if not pairs:
         text = tuple(token for token in tokens if token < tokenizer.eot)
@@ -351,6 +349,11 @@ def _tighten(words: list[TimedWord], longest: float) -> list[TimedWord]:
         boundary = rest[0].end - longest
         first, rest[0] = replace(first, end=boundary), replace(rest[0], start=boundary)
     return [replace(first, start=max(first.start, first.end - longest)), *rest]
+
+
+def _first_sound(audio: Audio) -> int:
+    """The first sample that isn't silence; 0 when all are."""
+    return int(np.argmax(np.abs(audio.samples) >= SILENCE))
 
 
 def _is_silence(hypothesis: Hypothesis) -> bool:

@@ -132,6 +132,8 @@ class SpeakerBook:
         """One transaction on the file, which is made when it isn't there."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self.path.touch(mode=0o600)  # voices are nobody else's business
             with closing(sqlite3.connect(self.path, timeout=10)) as db, db:
                 db.execute("BEGIN IMMEDIATE")
                 version = db.execute("PRAGMA user_version").fetchone()[0]
