@@ -8,7 +8,6 @@
 Names are loaded when they are first used, so importing the package costs next to nothing.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
     from speechkit.tts import Speech, Voice, load_tts
 
 __version__ = "0.1.0"
-
-# OpenMP reads this when torch is imported. Threads that wait by spinning take the processor from the
-# other programs on a busy machine, and from each other.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOME = {
     "speechkit.asr": ("Transcriber", "Transcript", "load_asr"),

@@ -61,10 +61,10 @@ def set_up_torch() -> None:
     import numba
     import torch
 
-    torch.set_num_threads(threads())
     with contextlib.suppress(RuntimeError):  # torch takes this one only before its first work
         torch.set_num_interop_threads(threads())
     numba.set_num_threads(min(threads(), numba.get_num_threads()))  # Whisper's word alignment
+    torch.set_num_threads(threads())  # last: numba's call sets this thread's number too
 
 
 def choose_device(device: str = "auto") -> str:

@@ -99,6 +99,10 @@ def save_coqui_checkpoint(folder: Path, name: str, out: str | Path) -> tuple[Pat
 
     Returns:
         The paths of `model.pth` and `config.json` in the folder `out`.
+
+    Raises:
+        WeightsError: a file of the voice is missing or damaged.
+        InputError: the folder `out` can't be made or written to.
     """
     config = VoiceConfig.read(folder / f"{name}.onnx.json")
     weights = read_weights(folder / f"{name}.onnx")
@@ -111,11 +115,21 @@ def save_coqui_checkpoint(folder: Path, name: str, out: str | Path) -> tuple[Pat
     coqui_config.text_cleaner = "phoneme_cleaners"
     coqui_config.add_blank = True
     coqui_config.enable_eos_bos_chars = True
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    return _save(model.state_dict(), coqui_config.to_dict(), Path(out))
+
+
+def _save(state: dict[str, Any], config: dict[str, Any], out: Path) -> tuple[Path, Path]:
+    """Write `model.pth` and `config.json` into the folder `out`, which is made where it is missing."""
     model_path, config_path = out / "model.pth", out / "config.json"
-    torch.save({"model": model.state_dict()}, model_path)
-    config_path.write_text(json.dumps(coqui_config.to_dict(), indent=2), encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with model_path.open("wb") as file:  # torch's own file writer hides the cause of a fault
+            torch.save({"model": state}, file)
+        config_path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    except OSError as e:
+        raise InputError(
+            f"{out}: can't be written: {e.strerror}; choose a folder that is yours, with room"
+        ) from e
     return model_path, config_path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -54,7 +54,6 @@ class TtsEngine(Protocol):
 
     config: VoiceConfig
     hop_length: int
-    model: Any
 
     def plan(self, ids: list[int], controls: Controls) -> Latent:
         """Everything before the waveform decoder."""

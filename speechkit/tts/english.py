@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+# The lookahead stops at the first digit it meets: looking for the last one took quadratic time.
 _MONEY = re.compile(
-    r"(?<!\w)([$£€])\s?(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d+))?(?![\d,.]*\d)"
-    r"(?:\s(thousand|million|billion|trillion)\b)?"
+    r"(?<!\w)([$£€])\s?(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d+))?(?![,.]*\d)"
+    r"(?:[\s-]?(thousand|million|billion|trillion|bn)|([kmb]))?(?!\w)",
+    re.IGNORECASE,
 )
+_SCALES = {"k": "thousand", "m": "million", "b": "billion", "bn": "billion"}
 _CURRENCY = {  # sign: one and several units, one and several hundredths
     "$": ("dollar", "dollars", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
@@ -38,6 +41,8 @@ _SHORT_ANYWHERE = re.compile(rf"\b({'|'.join(_ANYWHERE)})\.(?=\s+\w)")
 def write_out(text: str) -> str:
     """Replace the short forms; all else, numbers too, is left to espeak.
 
+    Amounts that letters follow ("$5x") are left to espeak too, unless the letters are a scale ("$5M").
+
     Example: "No. 5 costs $45.50." → "number 5 costs 45 dollars and 50 cents."
     """
     text = _MONEY.sub(_money, text)
@@ -46,7 +51,9 @@ def write_out(text: str) -> str:
 
 
 def _money(match: re.Match[str]) -> str:
-    sign, whole, fraction, scale = match.groups()
+    sign, whole, fraction, word, letter = match.groups()
+    scale = (word or letter or "").lower()
+    scale = _SCALES.get(scale, scale)
     one, many, one_part, many_parts = _CURRENCY[sign]
     if scale or (fraction and len(fraction) != 2):
         amount = f"{whole}.{fraction}" if fraction else whole

@@ -6,11 +6,16 @@ the punctuation that ends each clause, as Piper writes them.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import os
 import re
+import shutil
+import tempfile
 import threading
 import unicodedata
 from functools import lru_cache
+from pathlib import Path
 
 from speechkit.errors import InputError
 
@@ -19,14 +24,21 @@ _INITIALIZE_DONT_EXIT = 0x8000  # report missing data instead of ending the proc
 _CHARS_UTF8 = 1
 _PHONEMES_IPA = 0x02
 
-# espeak reads up to a word's first letter past the mark that ends a clause.
-_CLAUSE_END = re.compile(r"([.!?,;:…—–。！？、，；：])[^\w]*\w?$")
+_MAX_DATA_PATH = 150  # bytes: espeak cuts its paths off near 160
+
+_MARKS = frozenset(".!?,;:…—–。！？、，；：")
+# Read backwards: espeak reads up to a word's first letter past the mark that ends a clause.
+_CLAUSE_END = re.compile(r"\w?(\W*)")
 _SPOKEN_MARK = str.maketrans("…—–。！？、，；：", ".,,.!?,,;:")
 _LANGUAGE_FLAG = re.compile(r"\([a-z-]+\)")  # espeak writes "(fr)" where it changes language
 
 
 class Espeak:
-    """The espeak-ng library. It keeps one voice for the whole process, so calls take turns."""
+    """The espeak-ng library. It keeps one voice for the whole process, so calls take turns.
+
+    Raises:
+        InputError: espeak's data can't be loaded, or lies under a path too long for espeak.
+    """
 
     def __init__(self) -> None:
         import espeakng_loader
@@ -43,7 +55,7 @@ class Espeak:
         ]
         lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
         lib.espeak_Info.restype = ctypes.c_char_p
-        data = espeakng_loader.get_data_path().encode()
+        data = _data_path(espeakng_loader.get_data_path())
         if lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data, _INITIALIZE_DONT_EXIT) < 0:
             raise InputError(
                 "espeak-ng can't load its data; reinstall it: "
@@ -78,8 +90,8 @@ class Espeak:
                 start = at.value - base
                 ipa = self._lib.espeak_TextToPhonemes(ctypes.byref(at), _CHARS_UTF8, _PHONEMES_IPA)
                 end = at.value - base if at.value else len(data)
-                mark = _CLAUSE_END.search(data[start:end].decode(errors="ignore"))
-                found.append((_tidy(ipa.decode()), mark.group(1) if mark else ""))
+                clause = data[start:end].decode(errors="ignore")
+                found.append((_tidy(ipa.decode()), _closing_mark(clause)))
         return found
 
     def _choose(self, voice: str) -> None:
@@ -91,6 +103,32 @@ class Espeak:
                 f"espeak has no voice {voice!r}; give a language it knows, such as en-us, de, fr"
             )
         self._voice = voice
+
+
+def _data_path(path: str) -> bytes:
+    """`path` in bytes; where espeak would cut it off, a short link to it, removed at exit."""
+    data = os.fsencode(path)
+    if len(data) <= _MAX_DATA_PATH:
+        return data
+    advice = (
+        f"espeak-ng's data lies under a path too long for it: {path}; install under a shorter path"
+    )
+    try:
+        folder = tempfile.mkdtemp(prefix="espeak-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        link = Path(folder, "data")
+        link.symlink_to(path, target_is_directory=True)
+    except OSError as e:
+        raise InputError(f"{advice} (no short link can be made: {e.strerror})") from e
+    if len(os.fsencode(link)) > _MAX_DATA_PATH:
+        raise InputError(f"{advice}, or set TMPDIR to a shorter path")
+    return os.fsencode(link)
+
+
+def _closing_mark(clause: str) -> str:
+    """The first mark after the clause's last word, or ""."""
+    tail = _CLAUSE_END.match(clause[::-1])
+    return next((c for c in reversed(tail[1]) if c in _MARKS), "") if tail else ""
 
 
 def _tidy(ipa: str) -> str:

@@ -21,7 +21,8 @@ _STARTER = re.compile(
     re.IGNORECASE,
 )
 _LETTERS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # "J", "U.S", "a.m"
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n\s*\n")
+# The lookbehind lets a run of marks be tried from its first mark only, so time stays linear.
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n\s*\n")
 # espeak ends a clause at the full stop of a title or an initial, and the voice would pause there.
 _TITLE_STOP = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|[B-Z])\.(?=\s+\w)")
 _LONG_WORD = re.compile(rf"(\w{{{MAX_WORD}}})(?=\w)")
@@ -41,7 +42,8 @@ def sentences(text: str) -> list[str]:
     text = re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
     found, start = [], 0
     for match in _SENTENCE_END.finditer(text):
-        before, after = text[start : match.start()], text[match.end() : match.end() + 50]
+        before = text[max(start, match.start() - 50) : match.start()]
+        after = text[match.end() : match.end() + 50]
         if match[0].startswith(".") and _is_abbreviation(before, after):
             continue
         found.append(text[start : match.end()])
@@ -52,8 +54,8 @@ def sentences(text: str) -> list[str]:
 
 
 def _is_abbreviation(before: str, after: str) -> bool:
-    """Whether the full stop between the two belongs to a short form."""
-    last = before[-50:].split()[-1:]
+    """Whether the full stop between these two bits of text belongs to a short form."""
+    last = before.split()[-1:]
     word = last[0].lstrip("(\"'“‘") if last else ""
     follower = (after.split() or [""])[0]
     if _ABBREVIATION.fullmatch(word):
@@ -75,12 +77,14 @@ def _clean(piece: str) -> str:
 
 
 def _cut(sentence: str) -> list[str]:
-    parts = []
-    while len(sentence) > MAX_SENTENCE:
-        head = sentence[:MAX_SENTENCE]
+    parts, start = [], 0
+    while len(sentence) - start > MAX_SENTENCE:
+        head = sentence[start : start + MAX_SENTENCE]
         at = max(head.rfind(mark) for mark in (", ", "; ", ": "))
         at = at + 1 if at > 0 else head.rfind(" ")
         at = at if at > 0 else MAX_SENTENCE
-        parts.append(sentence[:at].strip())
-        sentence = sentence[at:].strip()
-    return [*parts, sentence] if sentence else parts
+        parts.append(head[:at].strip())
+        start += at
+        start += sentence.startswith(" ", start)  # spaces stand alone: `_clean` saw to that
+    rest = sentence[start:].strip()
+    return [*parts, rest] if rest else parts

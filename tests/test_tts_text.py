@@ -1,0 +1,228 @@
+"""The text front end of speech synthesis: sentences, English short forms, phonemes."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import espeakng_loader
+import pytest
+
+from speechkit import InputError
+from speechkit.tts.english import write_out
+from speechkit.tts.phonemes import espeak, phonemize
+from speechkit.tts.text import MAX_SENTENCE, MAX_WORD, sentences
+
+# --- text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n\t ", []),
+        ("Hello. World!", ["Hello.", "World!"]),
+        ("Dr. Smith met Mrs. Jones. They talked.", ["Dr Smith met Mrs Jones.", "They talked."]),
+        ("J. R. R. Tolkien wrote it. Really?", ["J R R Tolkien wrote it.", "Really?"]),
+        ("George W. Bush won. Plan B. It works.", ["George W Bush won.", "Plan B.", "It works."]),
+        ("It is I. Then go.", ["It is I.", "Then go."]),
+        ("The U.S. army. In the U.S. She left.", ["The U.S army.", "In the U.S.", "She left."]),
+        ("At 10 a.m. on Monday, i.e. today.", ["At 10 a.m. on Monday, i.e. today."]),
+        ("I said no. Then No. 5 left.", ["I said no.", "Then No. 5 left."]),
+        ('He said "Stop!" (Not now.) Go.', ["He said Stop!", "Not now.", "Go."]),
+        ("“Yes.” ‘No.’ Well.", ["Yes.", "‘No.’", "Well."]),
+        ("Apples (red, ripe) cost 3.50 today.", ["Apples, red, ripe, cost 3.50 today."]),
+        ("A title\n\nThe text\ngoes on", ["A title", "The text goes on"]),
+        ("你好。再见！好吗？是", ["你好。", "再见！", "好吗？", "是"]),
+        ("milk - eggs -- bread, 5 - 3", ["milk, eggs, bread, 5 - 3"]),
+        ("Wait... what?! Yes", ["Wait...", "what?!", "Yes"]),
+        ("１２ and ٣٤", ["12 and 34"]),
+        ("cafe\u0301", ["caf\u00e9"]),
+    ],
+)
+def test_sentences(text, expected):
+    assert sentences(text) == expected
+
+
+def test_a_long_sentence_is_cut_at_clauses_then_words_then_anywhere():
+    clauses = sentences("one two three four five, " * 40)
+    assert len(clauses) > 1
+    assert all(part.endswith("five,") for part in clauses[:-1])
+    words = sentences("seven " * 200)
+    assert len(words) > 1
+    assert {word for part in words for word in part.split()} == {"seven"}
+    letters = sentences("x" * 5000)
+    assert max(len(word) for part in letters for word in part.split()) == MAX_WORD
+    assert max(map(len, [*clauses, *words, *letters])) <= MAX_SENTENCE
+
+
+def test_no_letter_or_digit_is_lost():
+    def spoken(text):
+        return [c for c in text if c.isalnum()]
+
+    rng = random.Random(3)
+    pieces = [
+        *"abcXYZIé12789äßЖщ你好か。！ .,;:!?…—-'\"()[]«»\n",
+        "Dr. ",
+        "No. ",
+        "U.S. ",
+        "e.g. ",
+        "...",
+        "\n\n",
+    ]
+    for _ in range(400):
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 900)))
+        parts = sentences(text)
+        assert spoken("".join(parts)) == spoken(text)
+        assert all(0 < len(part) <= MAX_SENTENCE for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It costs $45.50.", "It costs 45 dollars and 50 cents."),
+        ("$1, £1.01 and €0.99", "1 dollar, 1 pound and 1 penny and 99 cents"),
+        ("$1,250,000 or $2.5 million", "1,250,000 dollars or 2.5 million dollars"),
+        ("US$5 and $1.2.3 and $ alone", "US$5 and $1.2.3 and $ alone"),
+        ("$1.5M, $1m or £1.50m", "1.5 million dollars, 1 million dollars or 1.50 million pounds"),
+        ("$5k or $5K; £20m.", "5 thousand dollars or 5 thousand dollars; 20 million pounds."),
+        (
+            "$10bn, €3 bn, $2b, $2B",
+            "10 billion dollars, 3 billion euros, 2 billion dollars, 2 billion dollars",
+        ),
+        ("a $5-million deal, $5.5 Million", "a 5 million dollars deal, 5.5 million dollars"),
+        ("$1 BILLION, $2million", "1 billion dollars, 2 million dollars"),
+        ("$5 by me, $5 millionaires", "5 dollars by me, 5 dollars millionaires"),
+        ("$5x, $5mg, $12.50x, $5th, $1,000s", "$5x, $5mg, $12.50x, $5th, $1,000s"),
+        ("No. 5 of Jan. 6, vol. 2", "number 5 of January 6, vol. 2"),
+        ("I said no. 5 came. Dec. was cold.", "I said no. 5 came. Dec. was cold."),
+        ("Mt. Etna vs. us, approx. 3", "Mount Etna versus us, approximately 3"),
+    ],
+)
+def test_english_short_forms_are_written_out(text, expected):
+    assert write_out(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "." * 100_000 + "a",
+        ".”" * 50_000 + "a",
+        "a" + " " * 100_000 + "x",
+        "\n" + " " * 100_000 + "x",
+        "B." + " " * 100_000 + "!",
+        "a -" + " " * 100_000 + "5",
+        "Dr. " * 25_000,
+        "," * 100_000 + "a",
+        "x" * 100_000,
+        "$" + "1" * 100_000 + ".2.3",
+        "$1" + ",111" * 25_000 + ",1",
+        "$1" + "," * 100_000 + "x",
+        "$1" * 50_000,
+    ],
+    ids=lambda text: repr(text[:4] + ".." + text[-4:]),
+)
+def test_time_grows_no_faster_than_the_text(text):
+    start = time.process_time()
+    sentences(write_out(text))
+    assert time.process_time() - start < 1
+
+
+# --- phonemes
+
+
+def test_clauses_and_their_marks():
+    text = "Hi, Bo; yes: no! Why? So… it – is — over. End"
+    clauses = espeak().clauses(text, "en-us")
+    assert "".join(mark for _, mark in clauses) == ",;:!?…–—."
+    assert clauses[0] == ("hˈaɪ", ",")
+    spoken = "".join(phonemize(text, "en-us"))
+    assert spoken.startswith("hˈaɪ, bˈoʊ; jˈɛs: nˈoʊ! wˈaɪ? ")
+    assert not set("…–—") & set(spoken)
+    assert [p for p in phonemize("好。好！好、好", "cmn") if not p.isalnum()].count(" ") == 3
+    assert "." in phonemize("好。", "cmn")
+
+
+def test_every_language_has_its_own_sounds():
+    assert "".join(phonemize("Wie geht es?", "de")) == "viː ɡˈeːt ɛs?"
+    assert "".join(phonemize("Bonjour", "fr")) == unicodedata.normalize("NFD", "bɔ̃ʒˈuʁ")
+    flagged = "".join(phonemize("Das ist ein Computer, my friend.", "de"))
+    assert "(" not in flagged
+
+
+def test_an_unknown_language_is_refused_and_harms_nothing():
+    before = phonemize("water", "en-us")
+    with pytest.raises(InputError, match="en-us, de, fr"):
+        phonemize("water", "klingon-xx")
+    assert phonemize("water", "en-us") == before
+
+
+def test_odd_characters():
+    assert phonemize("", "en-us") == phonemize(" ", "en-us") == phonemize("\0", "en-us") == []
+    assert phonemize("one\0two", "en-us") == phonemize("one two", "en-us")
+    assert phonemize("one\ud800 two", "en-us") == phonemize("one two", "en-us")
+    assert phonemize("😀", "en-us") == phonemize("grinning face", "en-us")
+
+
+def test_threads_take_turns_with_the_language():
+    text = "The river, the mountain and the sea. Is it so? " * 20
+    alone = {voice: phonemize(text, voice) for voice in ("en-us", "de", "fr")}
+    assert len({tuple(phonemes) for phonemes in alone.values()}) == 3
+    jobs = ["en-us", "de", "fr"] * 6
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda v: phonemize(text, v), jobs)) == [alone[v] for v in jobs]
+
+
+def test_ten_thousand_words_are_all_spoken():
+    word = "".join(phonemize("word", "en-us"))
+    assert "".join(phonemize("word " * 10_000, "en-us")).count(word) == 10_000
+
+
+def test_a_clause_of_a_thousand_marks_is_quick():
+    start = time.process_time()
+    assert "".join(phonemize("Well" + "!." * 50_000 + "ab", "en-us")).startswith("wˈɛl")
+    assert time.process_time() - start < 5
+
+
+SAY = """
+import sys, espeakng_loader
+espeakng_loader.get_data_path = lambda: sys.argv[1]
+from speechkit.tts.phonemes import phonemize
+print("".join(phonemize("water", "de")))
+"""
+
+
+def _say_with_data_at(path, tmpdir):
+    """A process whose espeak has its data at `path`, a link to it, and its temporary folders."""
+    path.parent.mkdir(parents=True)
+    path.symlink_to(espeakng_loader.get_data_path(), target_is_directory=True)
+    return subprocess.run(
+        [sys.executable, "-c", SAY, str(path)],
+        env=os.environ | {"TMPDIR": str(tmpdir), "PYTHONIOENCODING": "utf-8"},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["long", "lång"])
+def test_espeaks_data_under_a_long_path(tmp_path, name):
+    (tmp_path / "t").mkdir()
+    done = _say_with_data_at(tmp_path.joinpath(*[name * 10] * 10, "espeak-ng-data"), tmp_path / "t")
+    assert done.stdout.strip() == "".join(phonemize("water", "de"))
+    assert done.stderr == ""
+    assert list((tmp_path / "t").iterdir()) == []
+
+
+def test_espeaks_data_under_a_long_path_that_no_short_link_leads_to(tmp_path):
+    far = tmp_path.joinpath(*["temporary" * 5] * 4)
+    far.mkdir(parents=True)
+    done = _say_with_data_at(tmp_path.joinpath(*["long" * 10] * 10, "data"), far)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "InputError: espeak-ng's data lies under a path too long" in last
+    assert last.endswith("install under a shorter path, or set TMPDIR to a shorter path")
