@@ -1,0 +1,99 @@
+"""Sounds and files that the tests of audio make, and ways to measure them."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from speechkit.audio import load_audio
+from speechkit.errors import AudioError
+
+RATE = 16_000
+
+SOUNDFILE_KINDS = {
+    "wav-8": ("WAV", "PCM_U8", 8e-3),
+    "wav-16": ("WAV", "PCM_16", 5e-5),
+    "wav-24": ("WAV", "PCM_24", 2e-7),
+    "wav-32": ("WAV", "PCM_32", 1e-7),
+    "wav-float": ("WAV", "FLOAT", 0),
+    "wav-double": ("WAV", "DOUBLE", 0),
+    "wav-ulaw": ("WAV", "ULAW", 2e-2),
+    "wav-alaw": ("WAV", "ALAW", 2e-2),
+    "wav-ima": ("WAV", "IMA_ADPCM", 5e-2),
+    "wav-ms": ("WAV", "MS_ADPCM", 5e-2),
+    "wav-gsm": ("WAV", "GSM610", 5e-1),
+    "rf64": ("RF64", "PCM_16", 5e-5),
+    "aiff": ("AIFF", "PCM_16", 5e-5),
+    "flac": ("FLAC", "PCM_16", 5e-5),
+    "ogg": ("OGG", "VORBIS", 5e-2),
+    "opus": ("OGG", "OPUS", 5e-2),
+    "mp3": ("MP3", "MPEG_LAYER_III", 5e-2),
+}
+
+FFMPEG_KINDS = {
+    "m4a": ("ipod", "aac"),
+    "mp4": ("mp4", "aac"),
+    "aac": ("adts", "aac"),
+    "webm": ("webm", "libopus"),
+    "mka-pcm": ("matroska", "pcm_s16le"),
+    "mkv-flac": ("matroska", "flac"),
+    "mov-pcm": ("mov", "pcm_s24le"),
+    "mpegts": ("mpegts", "aac"),
+}
+
+
+def tone(hz=440.0, seconds=1.0, rate=RATE, level=0.5):
+    """A sine wave, float32, shape (n,)."""
+    t = np.arange(round(seconds * rate)) / rate
+    return (level * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+
+
+def sf_bytes(samples, rate=RATE, format="WAV", subtype=None):
+    out = io.BytesIO()
+    soundfile.write(out, samples, rate, format=format, subtype=subtype)
+    return out.getvalue()
+
+
+def av_bytes(samples, container, codec, rate=48_000, layout="mono", bits=None):
+    """Encode samples, shape (channels, n), at `rate` with FFmpeg."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate, layout=layout)
+        if bits:
+            stream.bit_rate = bits
+        frame = av.AudioFrame.from_ndarray(np.atleast_2d(samples), format="fltp", layout=layout)
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(stream.format, layout, rate)
+        fifo = av.AudioFifo()
+        for piece in resampler.resample(frame) + resampler.resample(None):
+            fifo.write(piece)
+        size = stream.codec_context.frame_size or 1024
+        while (piece := fifo.read(size, partial=True)) is not None:
+            file.mux(stream.encode(piece))
+        file.mux(stream.encode(None))
+    return out.getvalue()
+
+
+def strength(samples, hz, rate):
+    """Amplitude of the component at `hz`, from the middle of the signal through a Hann window."""
+    middle = np.asarray(samples[len(samples) // 10 : -len(samples) // 10], np.float64)
+    window = np.hanning(len(middle))
+    wave = np.exp(-2j * np.pi * hz * np.arange(len(middle)) / rate)
+    return 2 * abs((middle * window * wave).sum()) / window.sum()
+
+
+def db(x):
+    return 20 * np.log10(max(x, 1e-12))
+
+
+def fails(source, *says, **options):
+    """Assert that loading raises one AudioError of one line that says all of `says`."""
+    with pytest.raises(AudioError) as caught:
+        load_audio(source, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    for text in says:
+        assert str(text) in message
+    return message
