@@ -48,6 +48,7 @@ lint: $(VENV)/installed
 
 bench: setup
 	$(BIN)/python benchmarks/turn.py
+	$(BIN)/python benchmarks/speakers.py
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -31,6 +31,7 @@ from speechkit.errors import AudioError
 
 __all__ = ["Audio", "AudioSource", "Limits", "load_audio", "save_audio"]
 
+SILENCE = 1e-4  # peak below which a stretch holds no speech (-80 dB)
 MAX_PEAK = 4.0  # full scale + 12 dB; louder samples have the wrong scale
 MAX_CHANNELS = 64  # of an array: more means that it lies on its side
 MAX_RATIO = 10_000  # of two sample rates: soxr's filters grow with it, to minutes of work

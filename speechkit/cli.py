@@ -81,6 +81,7 @@ def _one_line(e: BaseException) -> str:
 
 
 def talk(args: argparse.Namespace) -> Output:
+    """One whole turn: hear, recognise, know the voice, answer, speak."""
     from speechkit.audio import check_savable
     from speechkit.pipeline import Pipeline
 
@@ -113,6 +114,7 @@ def talk(args: argparse.Namespace) -> Output:
 
 
 def transcribe(args: argparse.Namespace) -> Output:
+    """Write down what is said in recordings."""
     from speechkit.asr import load_asr
     from speechkit.audio import load_audio
 
@@ -159,6 +161,7 @@ def transcribe(args: argparse.Namespace) -> Output:
 
 
 def speak(args: argparse.Namespace) -> Output:
+    """Speak a text into an audio file."""
     from speechkit.audio import check_savable
     from speechkit.tts import load_tts
 
@@ -178,6 +181,7 @@ def speak(args: argparse.Namespace) -> Output:
 
 
 def verify(args: argparse.Namespace) -> Output:
+    """Are two recordings of one speaker?"""
     from speechkit.audio import load_audio
     from speechkit.speaker import load_speaker_encoder
 
@@ -191,6 +195,7 @@ def verify(args: argparse.Namespace) -> Output:
 
 
 def enroll(args: argparse.Namespace) -> Output:
+    """Remember a voice."""
     from speechkit.audio import load_audio
 
     book, limits = _book(args), _limits(args.max_seconds)
@@ -201,6 +206,7 @@ def enroll(args: argparse.Namespace) -> Output:
 
 
 def identify(args: argparse.Namespace) -> Output:
+    """Who of the known speakers is it?"""
     from speechkit.audio import load_audio
 
     book = _book(args)
@@ -213,6 +219,7 @@ def identify(args: argparse.Namespace) -> Output:
 
 
 def speakers(args: argparse.Namespace) -> Output:
+    """List the known speakers."""
     book = _book(args)
     known = book.speakers()
     lines = [f"{name}\t{count}" for name, count in known.items()]
@@ -221,11 +228,13 @@ def speakers(args: argparse.Namespace) -> Output:
 
 
 def forget(args: argparse.Namespace) -> Output:
+    """Forget a voice."""
     _book(args).forget(args.name)
     return Output({"forgotten": args.name}, f"{args.name} is forgotten")
 
 
 def models(args: argparse.Namespace) -> Output:
+    """List the models, fetch one, or say where it lies."""
     from speechkit import hub
 
     if (args.action == "list") == bool(args.name):
@@ -243,6 +252,7 @@ def models(args: argparse.Namespace) -> Output:
 
 
 def doctor(args: argparse.Namespace) -> Output:
+    """Examine this installation; each fault comes with the line that mends it."""
     from speechkit.doctor import examine
 
     findings = examine()
@@ -257,6 +267,7 @@ def doctor(args: argparse.Namespace) -> Output:
 
 
 def demo(args: argparse.Namespace) -> Output:
+    """Open the voice loop as a web page on this machine."""
     from speechkit.demos.voice_loop import serve
 
     url = serve(host=args.host, port=args.port, engine=args.engine, device=args.device)
@@ -328,23 +339,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(
-        run: Callable[[argparse.Namespace], Output], summary: str, *parents: argparse.ArgumentParser
+        run: Callable[[argparse.Namespace], Output], *parents: argparse.ArgumentParser
     ) -> argparse.ArgumentParser:
+        summary = run.__doc__
         added = commands.add_parser(
             run.__name__, help=summary, description=summary, parents=[common, *parents]
         )
         added.set_defaults(run=run)
         return added
 
-    p = command(
-        talk, "One whole turn: hear, recognise, know the voice, answer, speak.", engines, book
-    )
+    p = command(talk, engines, book)
     p.add_argument("question", metavar="QUESTION", help="recording of the question")
     p.add_argument("-o", "--output", metavar="FILE", default="reply.wav", help="the spoken reply")
     _add_asr_options(p, max_seconds=600)
     _add_voice_options(p)
 
-    p = command(transcribe, "Write down what is said in recordings.", engines)
+    p = command(transcribe, engines)
     p.add_argument("files", metavar="FILE", nargs="+")
     p.add_argument("-f", "--format", choices=FORMATS, default="txt")
     p.add_argument("-o", "--output", metavar="DIR", help="write files there (default: print)")
@@ -354,37 +364,37 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--beam-size", type=int, default=1, help="1 is greedy (the default)")
     _add_asr_options(p, max_seconds=6 * 3600)
 
-    p = command(speak, "Speak a text into an audio file.", engines)
+    p = command(speak, engines)
     p.add_argument("text", metavar="TEXT", help='the text; "-" reads standard input')
     p.add_argument("-o", "--output", metavar="FILE", required=True, help="wav, flac, ogg, ...")
     p.add_argument("--speed", type=float, default=1.0, help="0.25 to 4, 1 is normal")
     _add_voice_options(p)
 
-    p = command(verify, "Are two recordings of one speaker?", engines)
+    p = command(verify, engines)
     p.add_argument("a", metavar="A")
     p.add_argument("b", metavar="B")
     _add_limit(p, 3600)
     p.add_argument("--threshold", type=float, help="least score that counts as the same")
 
-    p = command(enroll, "Remember a voice.", book)
+    p = command(enroll, book)
     p.add_argument("name", metavar="NAME")
     p.add_argument("files", metavar="FILE", nargs="+")
     _add_limit(p, 3600)
-    p = command(identify, "Who of the known speakers is it?", book)
+    p = command(identify, book)
     p.add_argument("file", metavar="FILE")
     _add_limit(p, 3600)
-    command(speakers, "List the known speakers.", book)
-    p = command(forget, "Forget a voice.", book)
+    command(speakers, book)
+    p = command(forget, book)
     p.add_argument("name", metavar="NAME")
 
-    p = command(models, "List the models, fetch one, or say where it lies.")
+    p = command(models)
     p.add_argument("action", choices=("list", "fetch", "path"), nargs="?", default="list")
     p.add_argument("name", metavar="NAME", nargs="?")
     p.set_defaults(wrong=p.error)
 
-    command(doctor, "Examine this installation; each fault comes with the line that mends it.")
+    command(doctor)
 
-    p = command(demo, "Open the voice loop as a web page on this machine.", engines)
+    p = command(demo, engines)
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     p.add_argument("--port", type=int, default=7860)
     return parser

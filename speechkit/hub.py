@@ -178,7 +178,7 @@ def _problem(file: File, where: Path, hashes: bool = True) -> str | None:
         size = where.stat().st_size
         if size != file.size:
             return f"{size:,} bytes instead of {file.size:,}"
-        found = _sha256(where) if hashes else file.sha256
+        found = sha256_of(where) if hashes else file.sha256
     except (FileNotFoundError, NotADirectoryError):
         return "absent"
     except OSError as e:
@@ -186,7 +186,7 @@ def _problem(file: File, where: Path, hashes: bool = True) -> str | None:
     return None if found == file.sha256 else f"SHA-256 is {found} instead of {file.sha256}"
 
 
-def _sha256(where: Path) -> str:
+def sha256_of(where: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open(where, "rb") as stream:

@@ -105,7 +105,7 @@ def cuda_fault() -> str | None:
 def check_seed(seed: int) -> None:
     """Raise InputError for a seed that torch does not take."""
     if not 0 <= seed < 2**62:
-        raise InputError(f"seed is {seed}; give 0 to 2**62 - 1")
+        raise InputError(f"seed is {seed}; give a whole number from 0 to 2**62 - 1")
 
 
 @contextlib.contextmanager

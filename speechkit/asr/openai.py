@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import warnings
 from functools import lru_cache
@@ -201,10 +200,4 @@ def _intact(folder: Path, name: str) -> bool:
 
     url = whisper._MODELS[name]
     path = folder / url.rsplit("/", 1)[-1]
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return bool(digest.hexdigest() == url.split("/")[-2])
+    return path.is_file() and bool(hub.sha256_of(path) == url.split("/")[-2])

@@ -30,7 +30,7 @@ from speechkit.asr.engine import (
     TimedWord,
 )
 from speechkit.asr.transcript import Dropped, Segment, Transcript, Word, settle_words
-from speechkit.audio import Audio, AudioSource, Limits, load_audio
+from speechkit.audio import SILENCE, Audio, AudioSource, Limits, load_audio
 from speechkit.errors import AudioError, InputError
 from speechkit.features import whisper_log_mel
 from speechkit.runtime import check_seed
@@ -38,7 +38,6 @@ from speechkit.runtime import check_seed
 SAMPLE_RATE = 16_000
 FRAME = SAMPLE_RATE // FRAMES_PER_SECOND  # samples that a frame of the log-mel moves on
 MIN_S = 0.1  # shorter recordings hold no word
-SILENCE = 1e-4  # peak below which a window holds no speech (-80 dB)
 UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")  # written without spaces; as in whisper.tokenizer
 TASKS = ("transcribe", "translate")
 

@@ -13,13 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from speechkit import hub
-from speechkit.audio import Audio, AudioSource, load_audio
+from speechkit.audio import SILENCE, Audio, AudioSource, load_audio
 from speechkit.errors import AudioError, InputError
 from speechkit.features import ecapa_fbank
 
 SAMPLE_RATE = 16_000
 MIN_S = 0.3  # seconds of audio: less says nothing about a voice
-SILENCE = 1e-4  # peak below which a recording holds no voice (-80 dB)
 MAX_S = 60  # seconds that are embedded at once: keeps the memory small
 DEFAULT_MODEL = "spkrec-ecapa-voxceleb"
 

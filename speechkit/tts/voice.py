@@ -12,6 +12,7 @@ import numpy as np
 from speechkit import hub
 from speechkit.audio import Audio
 from speechkit.errors import InputError
+from speechkit.runtime import check_seed
 from speechkit.tts.engine import Controls, TtsEngine
 from speechkit.tts.english import write_out
 from speechkit.tts.phonemes import phonemize
@@ -135,8 +136,7 @@ class Voice:
         ):
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name} is {value}; give {low:g} to {high:g}")
-        if not 0 <= seed < 1 << 62:
-            raise InputError(f"seed is {seed}; give a whole number from 0 to 2**62 - 1")
+        check_seed(seed)
         spoken = self._spoken(text)
         if not spoken:
             raise InputError(
