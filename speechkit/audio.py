@@ -6,9 +6,9 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -19,17 +19,19 @@ from speechkit.decode import (
     BLOCK,
     EMPTY,
     MAX_RATE,
+    Block,
     Limits,
     Samples,
     checked_rate,
     decode,
+    decode_blocks,
     fault_of,
     to_float,
     to_mono,
 )
 from speechkit.errors import AudioError
 
-__all__ = ["Audio", "AudioSource", "Limits", "load_audio", "save_audio"]
+__all__ = ["Audio", "AudioSource", "Limits", "load_audio", "save_audio", "stream_audio"]
 
 SILENCE = 1e-4  # peak below which a stretch holds no speech (-80 dB)
 MAX_PEAK = 4.0  # full scale + 12 dB; louder samples have the wrong scale
@@ -95,12 +97,9 @@ class Audio:
         rate = checked_rate(rate, "resample")
         if rate == self.sample_rate or not len(self.samples):
             return self if rate == self.sample_rate else Audio(self.samples, rate)
-        if max(rate, self.sample_rate) > MAX_RATIO * min(rate, self.sample_rate):
-            raise AudioError(
-                f"resample: {self.sample_rate} Hz to {rate} Hz is too far; stay within a factor of "
-                f"{MAX_RATIO}, or correct the rate that the recording claims"
-            )
         import soxr
+
+        _check_ratio(self.sample_rate, rate)
 
         length = _resampled_length(len(self.samples), self.sample_rate, rate)
         if length > DEFAULT_LIMITS.samples:
@@ -153,6 +152,64 @@ def load_audio(
         return audio
     limits.check(name, samples=_resampled_length(len(audio.samples), audio.sample_rate, rate))
     return audio.resample(rate)
+
+
+def stream_audio(
+    source: AudioSource,
+    sample_rate: int,
+    channel: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    on_promise: Callable[[float], object] | None = None,
+) -> Iterator[Samples]:
+    """Load audio in pieces of some seconds, at `sample_rate`: memory does not grow with the length.
+
+    Joined, the pieces are the samples that `load_audio` gives; arguments and errors are its own, but
+    an error may come after pieces did. `on_promise` is called once, before the first piece, with the
+    seconds that the recording has by its header (0 if it doesn't say).
+    """
+    rate, name = checked_rate(sample_rate, "stream_audio"), _name(source)
+    resampler: _Resampler | None = None
+    for block in _blocks(source, name, channel, limits):
+        if resampler is None:
+            resampler = _Resampler(block.rate, rate)
+            if on_promise:
+                on_promise(block.promised)
+        try:
+            samples = _checked_samples(block.samples)
+        except AudioError as e:
+            raise AudioError(f"{name}: {e}") from e
+        limits.check(name, samples=_resampled_length(resampler.taken, block.rate, rate))
+        if len(piece := resampler.feed(samples)):
+            yield piece
+    if resampler and len(piece := resampler.finish()):
+        yield piece
+
+
+class _Resampler:
+    """`Audio.resample` for a signal that comes in pieces."""
+
+    def __init__(self, old: int, new: int) -> None:
+        import soxr
+
+        _check_ratio(old, new)
+        self.taken, self._given = 0, 0  # samples in and out
+        self._old, self._new = old, new
+        self._stream = soxr.ResampleStream(old, new, 1, quality="VHQ") if old != new else None
+
+    def feed(self, samples: Samples, last: bool = False) -> Samples:
+        self.taken += len(samples)
+        if self._stream is None:
+            return samples
+        out: Samples = self._stream.resample_chunk(samples, last=last)
+        self._given += len(out)
+        return out
+
+    def finish(self) -> Samples:
+        if self._stream is None:
+            return np.zeros(0, np.float32)
+        length = _resampled_length(self.taken, self._old, self._new) - self._given
+        out = self.feed(np.zeros(0, np.float32), last=True)[:length]
+        return np.pad(out, (0, length - len(out)))
 
 
 def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:
@@ -216,6 +273,32 @@ def _load(source: AudioSource, name: str, channel: int | None, limits: Limits) -
         return Audio(samples, rate)
     except AudioError as e:
         raise AudioError(f"{name}: {e}") from e
+
+
+def _blocks(source: AudioSource, name: str, channel: int | None, limits: Limits) -> Iterator[Block]:
+    """Mono blocks at their own rate from any source."""
+    if isinstance(source, Audio):
+        source = (source.sample_rate, source.samples)
+    if isinstance(source, tuple) and len(source) == 2:
+        samples, rate = _from_array(source[0], source[1], name, channel, limits)
+        if not len(samples):
+            raise AudioError(f"{name}: {EMPTY}")
+        for start in range(0, len(samples), BLOCK):
+            yield Block(samples[start : start + BLOCK], rate, len(samples) / rate)
+        return
+    with _opened(source, name, limits) as file:
+        held: list[Block] = []
+        for block in decode_blocks(file, name, channel, limits):
+            held.append(block)  # FFmpeg's frames are short: some are joined
+            if sum(len(b.samples) for b in held) >= min(BLOCK, block.rate):
+                yield _joined(held)
+                held = []
+        if held:
+            yield _joined(held)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    return replace(blocks[0], samples=np.concatenate([block.samples for block in blocks]))
 
 
 def _from_array(
@@ -309,6 +392,14 @@ def _checked_samples(given: Any) -> Samples:
         samples = np.clip(samples, -1, 1)
     samples.flags.writeable = False
     return samples
+
+
+def _check_ratio(old: int, new: int) -> None:
+    if max(old, new) > MAX_RATIO * min(old, new):
+        raise AudioError(
+            f"resample: {old} Hz to {new} Hz is too far; stay within a factor of {MAX_RATIO}, "
+            "or correct the rate that the recording claims"
+        )
 
 
 def _resampled_length(n: int, old: int, new: int) -> int:

@@ -12,7 +12,7 @@ import operator
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -78,67 +78,103 @@ class _Tame:
         return int(self._file.tell())
 
 
+@dataclass(frozen=True)
+class Block:
+    """A piece of a mono signal.
+
+    Attributes:
+        samples: float32, shape (n,).
+        rate: in Hz.
+        promised: seconds of the whole recording by its header, 0 if it doesn't say.
+    """
+
+    samples: Samples
+    rate: int
+    promised: float
+
+
 def decode(file: BinaryIO, name: str, channel: int | None, limits: Limits) -> tuple[Samples, int]:
-    """Decode a file to mono samples and their rate, with libsndfile or else with FFmpeg."""
+    """Decode a file to mono samples and their rate."""
+    mono = bytearray()  # grows in place, and numpy reads it without a copy
+    rate = 0
+    for block in decode_blocks(file, name, channel, limits):
+        mono += block.samples.tobytes()
+        rate = block.rate
+    return np.frombuffer(mono, np.float32), rate
+
+
+def decode_blocks(
+    file: BinaryIO, name: str, channel: int | None, limits: Limits
+) -> Iterator[Block]:
+    """Decode a file with libsndfile or else with FFmpeg, which goes on where the first gave up."""
     import soundfile
 
+    frames, rate = 0, 0
     try:
-        return _collect(_soundfile_blocks(_Tame(file), name), name, channel, limits)
+        for block in _mono(_soundfile_blocks(_Tame(file), name), name, channel, limits):
+            frames, rate = frames + len(block.samples), block.rate
+            yield block
+        return
     except soundfile.LibsndfileError as e:
         fault, damaged = fault_of(e), e.code not in NOT_KNOWN
     file.seek(0)
+    skip = frames
     try:
-        samples, rate = _collect(_ffmpeg_blocks(_Tame(file), name), name, channel, limits)
+        for block in _mono(_ffmpeg_blocks(_Tame(file), name), name, channel, limits):
+            if rate not in (0, block.rate):
+                raise AudioError(f"{name}: damaged ({fault}); convert it to WAV or FLAC")
+            rest = block.samples[skip:]
+            skip -= min(skip, len(block.samples))
+            frames += len(rest)
+            if len(rest):
+                yield replace(block, samples=rest)
     except AudioError:
         raise
     except Exception as e:  # forged files bring forth many kinds in PyAV, IndexError among them
         what = "damaged" if damaged else "not audio in a known format"
         raise AudioError(f"{name}: {what} ({fault}); convert it to WAV or FLAC") from e
     if damaged:
-        log.warning("%s: damaged (%s); %.2f s decoded", name, fault, len(samples) / rate)
-    return samples, rate
+        log.warning("%s: damaged (%s); %.2f s decoded", name, fault, frames / block.rate)
 
 
-def _collect(
-    blocks: Iterator[tuple[int, Samples]], name: str, channel: int | None, limits: Limits
-) -> tuple[Samples, int]:
-    """Join blocks (rate, samples of shape (n, channels)) to one mono signal, within the limits."""
-    mono = bytearray()  # grows in place, and numpy reads it without a copy
+def _mono(
+    blocks: Iterator[tuple[int, Samples, float]], name: str, channel: int | None, limits: Limits
+) -> Iterator[Block]:
+    """Blocks (rate, samples of shape (n, channels), seconds promised) as mono, within the limits."""
     frames, rate = 0, 0
-    for block_rate, block in blocks:
+    for block_rate, block, promised in blocks:
         if rate and block_rate != rate:
             raise AudioError(f"{name}: the sample rate changes inside it; convert it to WAV first")
         rate = checked_rate(block_rate, name)
         frames += len(block)
         limits.check(name, seconds=frames / rate, samples=frames * block.shape[1])
-        mono += to_mono(block, channel, name).tobytes()
+        yield Block(to_mono(block, channel, name), rate, promised)
     if not frames:
         raise AudioError(f"{name}: {EMPTY}")
-    return np.frombuffer(mono, np.float32), rate
 
 
-def _soundfile_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples]]:
-    """Decode with libsndfile: (rate, samples (n, channels)) block by block."""
+def _soundfile_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples, float]]:
+    """Decode with libsndfile: (rate, samples (n, channels), seconds promised) block by block."""
     import soundfile
 
     with soundfile.SoundFile(file) as sound:
         if sound.frames > 1 << 60:  # FLAC of open length, which libsndfile cannot read on from
             raise soundfile.LibsndfileError(NOT_KNOWN[0])
-        count = 0
-        while len(block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)):
-            count += len(block)
-            yield sound.samplerate, block
         promised = float(sound.frames)
         header = re.search(r"data : (\d+) \(should be (\d+)\)", sound.extra_info)  # bytes, of a WAV
         # Recorders that stream write a size near 2^31 or 2^32, which promises nothing.
         if header and int(header[1]) < (1 << 31) - (1 << 20):
             promised *= int(header[1]) / max(1, int(header[2]))
+        seconds, count = promised / sound.samplerate, 0
+        while len(block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)):
+            count += len(block)
+            yield sound.samplerate, block, seconds
         slack = 0.05 if sound.format == "MP3" else 0.0
-        _warn_if_short(name, count / sound.samplerate, promised / sound.samplerate, slack)
+        _warn_if_short(name, count / sound.samplerate, seconds, slack)
 
 
-def _ffmpeg_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples]]:
-    """Decode the first sound track with FFmpeg: (rate, samples (n, channels)) block by block."""
+def _ffmpeg_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples, float]]:
+    """Decode the first sound track with FFmpeg, as `_soundfile_blocks` does."""
     import av
 
     options = {"format_whitelist": FFMPEG_FORMATS}
@@ -146,6 +182,8 @@ def _ffmpeg_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples]]:
         if not container.streams.audio:
             raise AudioError(f"{name}: holds no sound track; choose a file with sound")
         stream = container.streams.audio[0]
+        own, whole = stream.duration, container.duration  # in ticks and in microseconds, or None
+        promised = float(own * (stream.time_base or 0) if own else (whole or 0) / 1e6)
         seconds, damaged = 0.0, 0
         for packet in container.demux(stream):
             try:
@@ -158,14 +196,12 @@ def _ffmpeg_blocks(file: _Tame, name: str) -> Iterator[tuple[int, Samples]]:
                 shape = (frame.samples, frame.layout.nb_channels)
                 array = frame.to_ndarray()
                 array = array.T if frame.format.is_planar else array.reshape(shape)
-                yield frame.sample_rate, to_float(array, name)
+                yield frame.sample_rate, to_float(array, name), promised
         if damaged and not seconds:
             raise AudioError(f"{name}: damaged, nothing in it can be decoded; get it again")
         if damaged:
             log.warning("%s: damaged; %d packets left out", name, damaged)
-        own, whole = stream.duration, container.duration  # in ticks and in microseconds, or None
-        promised = own * (stream.time_base or 0) if own else (whole or 0) / 1e6
-        _warn_if_short(name, seconds, float(promised), 0.05)
+        _warn_if_short(name, seconds, promised, 0.05)
 
 
 def _warn_if_short(name: str, seconds: float, promised: float, slack: float) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
-WINDOW_S = 30.0  # seconds that the encoder sees at once
+WINDOW_S = 30.0  # seconds that the encoder sees at most
 WINDOW_FRAMES = 3000
 FRAMES_PER_SECOND = 100  # of the log-mel spectrogram
-TOKEN_S = 0.02  # a timestamp token's step, and one position of the encoder's output
+TOKEN_S = 0.02  # one position of the encoder's output
+MAX_TOKENS = 224  # that a window can hold: half of the decoder's context
+
+# Punctuation that belongs to the word after it and before it, as in whisper.timing.
+PREPENDED = "\"'“¿([{-"
+APPENDED = "\"'.。,，!！?？:：”)]}、"
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How to turn an encoded window into tokens.
+    """How to turn encoded windows into tokens.
 
     Attributes:
         language: code such as "en"; must be known by then.
@@ -23,6 +29,7 @@ class DecodeOptions:
         prompt: tokens of earlier text that sets style and spelling; may be empty.
         temperature: 0 takes the likeliest; above 0 tokens are drawn.
         beam_size: hypotheses kept at temperature 0; 1 is greedy.
+        max_tokens: where to stop.
         seed: of the draws.
     """
 
@@ -31,6 +38,7 @@ class DecodeOptions:
     prompt: tuple[int, ...] = ()
     temperature: float = 0.0
     beam_size: int = 1
+    max_tokens: int = MAX_TOKENS
     seed: int = 0
 
 
@@ -39,8 +47,8 @@ class Hypothesis:
     """What the decoder wrote for one window.
 
     Attributes:
-        tokens: text and timestamp tokens, without the start sequence and the end token.
-        mean_log_probability: over the tokens, natural logarithm.
+        tokens: of the text, without the start sequence and the end token.
+        mean_log_probability: over the tokens and the end, natural logarithm.
         no_speech_probability: that the window holds no speech, 0 to 1.
     """
 
@@ -61,25 +69,34 @@ class TimedWord:
 
 
 class AsrEngine(Protocol):
-    """One Whisper model on arrays."""
+    """One Whisper model on arrays; the leading dimension is a batch of windows.
+
+    Attributes:
+        full_windows: whether the encoder takes windows of `WINDOW_FRAMES` only.
+    """
 
     n_mels: int
     multilingual: bool
     languages: tuple[str, ...]
+    full_windows: bool
 
     def tokenizer(self, language: str, task: str) -> Any:
         """openai-whisper's `Tokenizer` for this model."""
 
     def encode(self, mel: torch.Tensor) -> Any:
-        """Log-mel (batch, n_mels, WINDOW_FRAMES) → the engine's own encoded windows."""
+        """Log-mel (batch, n_mels, frames) → the engine's own encoded windows."""
 
     def detect_language(self, encoded: Any) -> list[dict[str, float]]:
         """For each window: language code → probability."""
 
     def decode(self, encoded: Any, options: DecodeOptions) -> list[Hypothesis]:
-        """The text of each window."""
+        """The text of each window, without timestamps."""
 
     def align(
-        self, encoded: Any, tokens: list[int], frames: int, options: DecodeOptions
-    ) -> list[TimedWord]:
-        """Times of the words that `tokens` (text only) spell, in a single window of `frames` frames."""
+        self,
+        encoded: Any,
+        tokens: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        options: DecodeOptions,
+    ) -> list[list[TimedWord]]:
+        """Times of the words that each window's text tokens spell, in its first frames."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from speechkit import hub
 from speechkit.asr.ct2_weights import dimensions, openai_state_dict, read_variables
-from speechkit.asr.engine import DecodeOptions, Hypothesis, TimedWord
+from speechkit.asr.engine import APPENDED, PREPENDED, DecodeOptions, Hypothesis, TimedWord
 from speechkit.errors import InputError, WeightsError
 from speechkit.runtime import choose_device, seeded, set_up_torch
 
@@ -29,6 +30,8 @@ class OpenAiEngine:
     Attributes:
         model: the `whisper.model.Whisper` module.
     """
+
+    full_windows = True
 
     def __init__(self, model: Any) -> None:
         from whisper.tokenizer import LANGUAGES
@@ -82,6 +85,8 @@ class OpenAiEngine:
             else None,
             best_of=5 if options.temperature else None,
             prompt=list(options.prompt) or None,
+            sample_len=options.max_tokens,
+            without_timestamps=True,
             fp16=False,
         )
         with _one_at_a_time, seeded(options.seed):
@@ -93,26 +98,36 @@ class OpenAiEngine:
 
     @torch.inference_mode()
     def align(
-        self, encoded: torch.Tensor, tokens: list[int], frames: int, options: DecodeOptions
-    ) -> list[TimedWord]:
+        self,
+        encoded: torch.Tensor,
+        tokens: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        options: DecodeOptions,
+    ) -> list[list[TimedWord]]:
         """Times by dynamic time warping over cross-attention (`whisper.timing.find_alignment`)."""
-        from whisper.timing import find_alignment, merge_punctuations
+        from whisper.timing import find_alignment
 
+        tokenizer = self.tokenizer(options.language, options.task)
         with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numba and triton speak of their own affairs
-            words = find_alignment(
-                _Encoded(self.model),
-                self.tokenizer(options.language, options.task),
-                tokens,
-                encoded[0],
-                frames,
-            )
-        merge_punctuations(words, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、")
-        return [
-            TimedWord(w.word, tuple(w.tokens), float(w.start), float(w.end), float(w.probability))
-            for w in words
-            if w.tokens
-        ]
+            return [
+                timed_words(
+                    find_alignment(_Encoded(self.model), tokenizer, list(text), states, length)
+                )
+                for states, text, length in zip(encoded, tokens, frames, strict=True)
+            ]
+
+
+def timed_words(words: list[Any]) -> list[TimedWord]:
+    """openai-whisper's `WordTiming`s with punctuation put to the words it belongs to."""
+    from whisper.timing import merge_punctuations
+
+    merge_punctuations(words, PREPENDED, APPENDED)
+    return [
+        TimedWord(w.word, tuple(w.tokens), float(w.start), float(w.end), float(w.probability))
+        for w in words
+        if w.tokens
+    ]
 
 
 class _Encoded:

@@ -1,70 +1,65 @@
-"""`Transcriber`: a recording of any length in, its words out, above any Whisper engine.
+"""`Transcriber`: recordings of any length in, their words out, above any Whisper engine.
 
-The recording is read in windows of 30 s. Each window is decoded with timestamps; the next one starts
-where the last complete segment ended, as in openai-whisper's `transcribe` (Radford et al. 2022, §3.8)
-with `condition_on_previous_text=False`. It differs from that in these points: a window in which every
-sample lies below -80 dB of full scale is skipped (Whisper hears " you" in digital silence), a rest of
-less than 0.1 s at the end is left out, the prompt is given to each window, and asking for words does
-not change the text or the segments.
+A recording is loaded in pieces, cut into windows where somebody speaks (`windows`), and the windows
+are read in batches, guarded (`reader`, `guards`). Memory does not grow with the length. Previous text
+is not fed to the next window, so no fault spreads.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 
-from speechkit.asr.engine import (
-    FRAMES_PER_SECOND,
-    TOKEN_S,
-    WINDOW_FRAMES,
-    WINDOW_S,
-    AsrEngine,
-    DecodeOptions,
-    Hypothesis,
-    TimedWord,
-)
-from speechkit.asr.transcript import Dropped, Segment, Transcript, Word, settle_words
-from speechkit.audio import SILENCE, Audio, AudioSource, Limits, load_audio
-from speechkit.errors import AudioError, InputError
-from speechkit.features import whisper_log_mel
+from speechkit.asr.engine import WINDOW_S, AsrEngine, DecodeOptions
+from speechkit.asr.reader import Encoded, WindowReader, is_spaced
+from speechkit.asr.transcript import Dropped, Segment, Transcript
+from speechkit.asr.windows import Cutting, Window, Windower
+from speechkit.audio import AudioSource, Limits, stream_audio
+from speechkit.errors import AudioError, InputError, SpeechkitError
 from speechkit.runtime import check_seed
+from speechkit.vad import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
-FRAME = SAMPLE_RATE // FRAMES_PER_SECOND  # samples that a frame of the log-mel moves on
 MIN_S = 0.1  # shorter recordings hold no word
-UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")  # written without spaces; as in whisper.tokenizer
+MAX_PROMPT = 223  # tokens: half of the decoder's context, less the one that opens it
+POOL = 32  # windows that are gathered and sorted by length before they are read
+BATCH = 8  # windows that are read at once
 TASKS = ("transcribe", "translate")
+WINDOW_SAMPLES = int(WINDOW_S * SAMPLE_RATE)
+CUTTING = Cutting()
 
-# openai-whisper's thresholds for a window that went wrong, and the temperatures it tries then.
-TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-MAX_COMPRESSION_RATIO = 2.4  # text that compresses better repeats itself
-MIN_LOG_PROBABILITY = -1.0
-MAX_NO_SPEECH = 0.6
+Clip: TypeAlias = tuple[float, float | None]
+Progress: TypeAlias = Callable[[float, float], object]
 
 
 @dataclass(frozen=True)
-class _Window:
-    """Thirty seconds under work: where it starts, how much of it is recording, its encoding."""
+class _Request:
+    """What one call asks for, checked; the language may still be unknown."""
 
-    start_s: float
-    frames: int
-    encoded: Any
     options: DecodeOptions
+    language: str | None
+    words: bool
+    clips: tuple[Clip, ...]
+    limits: Limits
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """A segment as the decoder marked it: seconds in its window, and its text tokens."""
+@dataclass
+class _Recording:
+    """A recording under work."""
 
-    start: float
-    end: float
-    tokens: tuple[int, ...]
+    source: AudioSource
+    language: str | None
+    probability: float = 1.0
+    seconds: float = 0.0  # loaded so far
+    promised: float = 0.0  # by its header
+    items: list[Segment | Dropped] = field(default_factory=list)
+    error: SpeechkitError | None = None
+
+
+_Entry: TypeAlias = tuple[_Recording, Window | None]  # None: the recording ends
 
 
 class Transcriber:
@@ -78,6 +73,7 @@ class Transcriber:
     def __init__(self, engine: AsrEngine, name: str) -> None:
         self.engine = engine
         self.name = name
+        self._reader = WindowReader(engine)
 
     def transcribe(
         self,
@@ -87,19 +83,24 @@ class Transcriber:
         task: str = "transcribe",
         words: bool = False,
         prompt: str = "",
+        hot_words: Sequence[str] = (),
+        clips: Sequence[Clip] = (),
         beam_size: int = 1,
         seed: int = 0,
         limits: Limits | None = None,
-        progress: Callable[[float, float], object] | None = None,
+        progress: Progress | None = None,
     ) -> Transcript:
         """Recognise the words of a recording.
 
         Args:
             source: whatever `load_audio` takes: a path, bytes, a file, (rate, array), an `Audio`.
-            language: code such as "en"; when None, detected in the first 30 s that aren't silent.
+            language: code such as "en"; when None, detected in the first 30 s of speech.
             task: "transcribe", or "translate" into English.
-            words: also time each word.
-            prompt: text that sets style and spelling, such as names to expect.
+            words: also give each word with its times.
+            prompt: text that sets style and spelling, given to each window as what came before it.
+            hot_words: names and terms to expect; they go before the prompt.
+            clips: stretches to read, (start, end) in seconds, end None for the rest; in order and
+                apart. All is read without any.
             beam_size: hypotheses kept while decoding; 1 is greedy, 5 slower and a little better.
             seed: of the draws that a window needs when the first attempts fail.
             limits: on the size of the recording.
@@ -107,55 +108,103 @@ class Transcriber:
 
         Raises:
             AudioError: audio that can't be read, or shorter than 0.1 s.
-            InputError: an unknown language or task, a beam size below 1, or a seed out of range.
+            InputError: an unknown language or task, a beam size below 1, a seed out of range, a prompt
+                longer than 223 tokens, or clips out of order.
         """
-        language = self._check(language, task, beam_size, seed)
-        audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
-        if audio.duration < MIN_S:
-            raise AudioError(
-                f"the audio is {audio.duration:.3f} s long; give at least {MIN_S} s of speech"
-            )
-        mel = whisper_log_mel(
-            torch.tensor(audio.samples),
-            self.engine.n_mels,
-            padding=int(WINDOW_S * SAMPLE_RATE),
+        request = self._request(
+            language=language,
+            task=task,
+            words=words,
+            prompt=prompt,
+            hot_words=hot_words,
+            clips=clips,
+            beam_size=beam_size,
+            seed=seed,
+            limits=limits,
         )
-        if language is None:
-            probabilities = self._language_probabilities(mel[:, _first_sound(audio) // FRAME :])
-            language = max(probabilities, key=lambda code: probabilities[code])
-        options = DecodeOptions(
-            language, task, self._prompt_tokens(prompt, language, task), 0.0, beam_size, seed
-        )
-        items = list(self._segments(mel, audio, options, words, progress))
-        segments = tuple(item for item in items if isinstance(item, Segment))
-        dropped = tuple(item for item in items if isinstance(item, Dropped))
-        text = ("" if _unspaced(options) else " ").join(segment.text for segment in segments)
-        return Transcript(text, language, audio.duration, segments, dropped)
+        recording = _Recording(source, request.language)
+        for _, end in self._read([recording], request):
+            if progress and (total := max(recording.promised, recording.seconds)):
+                progress(total if end is None else min(end, total), total)
+        if recording.error:
+            raise recording.error
+        return self._transcript(recording, request)
 
-    def detect_language(self, source: AudioSource) -> dict[str, float]:
-        """Language code → probability, from the first 30 s that aren't silent; likeliest first.
+    def segments(self, source: AudioSource, **options: Any) -> Iterator[Segment]:
+        """The segments of a recording as they are recognised; arguments and errors of `transcribe`.
+
+        What the guards removed is not among them.
+        """
+        request = self._request(**options)
+        recording = _Recording(source, request.language)
+        for _ in self._read([recording], request):
+            yield from (item for item in recording.items if isinstance(item, Segment))
+            recording.items.clear()
+        if recording.error:
+            raise recording.error
+
+    def transcribe_many(
+        self, sources: Iterable[AudioSource], *, progress: Progress | None = None, **options: Any
+    ) -> Iterator[Transcript | SpeechkitError]:
+        """Recognise several recordings, their windows read together; yields results in order.
+
+        Short recordings take less time so than one by one. A recording that can't be read gives its
+        error in place of a transcript, and the others go on. Arguments are those of `transcribe`;
+        `progress` is called with the recordings done and, if `sources` has a length, their number.
+        """
+        request = self._request(**options)
+        recordings = (_Recording(source, request.language) for source in sources)
+        total = len(sources) if isinstance(sources, Sequence) else 0
+        done = 0
+        for recording, end in self._read(recordings, request):
+            if end is None:
+                done += 1
+                if progress:
+                    progress(done, total)
+                yield recording.error or self._transcript(recording, request)
+
+    def detect_language(
+        self, source: AudioSource, *, limits: Limits | None = None
+    ) -> dict[str, float]:
+        """Language code → probability, from the first 30 s of speech; likeliest first.
+
+        A recording without speech is judged by its first 30 s.
 
         Raises:
             AudioError: audio that can't be read.
         """
-        audio = load_audio(source, SAMPLE_RATE)
-        start, padding = _first_sound(audio), int(WINDOW_S * SAMPLE_RATE)
-        samples = torch.tensor(audio.samples[start : start + padding])
-        probabilities = self._language_probabilities(
-            whisper_log_mel(samples, self.engine.n_mels, padding=padding)
-        )
+        samples = np.zeros(0, np.float32)
+        windows: list[Window] = []
+        windower = Windower(CUTTING)
+        for piece in stream_audio(source, SAMPLE_RATE, limits=limits or Limits()):
+            if len(samples) < WINDOW_SAMPLES:
+                samples = np.concatenate([samples, piece])[:WINDOW_SAMPLES]
+            windows += windower.feed(piece)
+            if sum(window.duration for window in windows) >= WINDOW_S:
+                break
+        windows += windower.finish()
+        heard = windows or [Window(0, samples, np.ones(1, np.float32))]
+        probabilities, _ = self._probabilities(heard)
         return dict(sorted(probabilities.items(), key=lambda item: -item[1]))
 
     def warm_up(self) -> None:
         """Recognise a window of nothing, so that the first real call is as quick as the next."""
-        encoded = self.engine.encode(torch.zeros(1, self.engine.n_mels, WINDOW_FRAMES))
-        self.engine.detect_language(encoded)
-        self.engine.decode(encoded, DecodeOptions("en"))
+        window = Window(0, np.zeros(SAMPLE_RATE, np.float32), np.zeros(31, np.float32))
+        self._probabilities([window])
+        self._reader.read([window], DecodeOptions("en", max_tokens=4), words=False)
 
-    def _language_probabilities(self, mel: torch.Tensor) -> dict[str, float]:
-        return self.engine.detect_language(self.engine.encode(mel[None, :, :WINDOW_FRAMES]))[0]
-
-    def _check(self, language: str | None, task: str, beam_size: int, seed: int) -> str | None:
+    def _request(
+        self,
+        language: str | None = None,
+        task: str = "transcribe",
+        words: bool = False,
+        prompt: str = "",
+        hot_words: Sequence[str] = (),
+        clips: Sequence[Clip] = (),
+        beam_size: int = 1,
+        seed: int = 0,
+        limits: Limits | None = None,
+    ) -> _Request:
         if task not in TASKS:
             raise InputError(f"task {task!r} is unknown; choose {' or '.join(TASKS)}")
         check_seed(seed)
@@ -163,6 +212,12 @@ class Transcriber:
             raise InputError(f"beam_size is {beam_size}; give 1 or more")
         if not self.engine.multilingual and task == "translate":
             raise InputError(f"model {self.name} knows English only; use base to translate")
+        language = self._checked_language(language)
+        tokens = self._prompt_tokens(prompt, hot_words)
+        options = DecodeOptions(language or "en", task, tokens, beam_size=beam_size, seed=seed)
+        return _Request(options, language, words, _checked_clips(clips), limits or Limits())
+
+    def _checked_language(self, language: str | None) -> str | None:
         if language is None:
             return None if self.engine.multilingual else "en"
         language = language.lower()
@@ -171,197 +226,131 @@ class Transcriber:
             raise InputError(f"model {self.name} has no language {language!r}; it has {known}")
         return language
 
-    def _prompt_tokens(self, prompt: str, language: str, task: str) -> tuple[int, ...]:
-        if not prompt.strip():
+    def _prompt_tokens(self, prompt: str, hot_words: Sequence[str]) -> tuple[int, ...]:
+        given = (hot_words,) if isinstance(hot_words, str) else hot_words
+        text = " ".join(" ".join([", ".join(w.strip() for w in given), prompt]).split())
+        if not text:
             return ()
-        tokenizer = self.engine.tokenizer(language, task)
         # A marker such as <|endoftext|> is text here: it must not steer the decoder.
-        return tuple(tokenizer.encode(" " + prompt.strip(), disallowed_special=()))
+        tokenizer = self.engine.tokenizer("en", "transcribe")
+        tokens = tuple(tokenizer.encode(" " + text, disallowed_special=()))
+        if len(tokens) > MAX_PROMPT:
+            raise InputError(
+                f"prompt and hot words make {len(tokens)} tokens; shorten them to {MAX_PROMPT}"
+            )
+        return tokens
 
-    def _segments(
-        self,
-        mel: torch.Tensor,
-        audio: Audio,
-        options: DecodeOptions,
-        words: bool,
-        progress: Callable[[float, float], object] | None,
-    ) -> Iterator[Segment | Dropped]:
-        """Window after window; each starts where the last complete segment ended."""
-        total = mel.shape[-1] - WINDOW_FRAMES  # the log-mel ends with a window of silence
-        seek = 0
-        while seek < total:
-            frames = min(WINDOW_FRAMES, total - seek)
-            samples = audio.samples[seek * FRAME : (seek + frames) * FRAME]
-            if float(np.abs(samples).max()) < SILENCE:
-                seek += frames
-            else:
-                part = mel[:, seek : seek + frames]
-                part = torch.nn.functional.pad(part, (0, WINDOW_FRAMES - frames))
-                encoded = self.engine.encode(part[None])
-                window = _Window(seek / FRAMES_PER_SECOND, frames, encoded, options)
-                items, done = self._read_window(window, audio.duration, words)
-                yield from items
-                seek += done
-            if total - seek < MIN_S * FRAMES_PER_SECOND:
-                seek = total
-            if progress:
-                progress(min(seek / FRAMES_PER_SECOND, audio.duration), audio.duration)
+    def _transcript(self, recording: _Recording, request: _Request) -> Transcript:
+        segments = tuple(item for item in recording.items if isinstance(item, Segment))
+        dropped = tuple(item for item in recording.items if isinstance(item, Dropped))
+        language = recording.language or "en"
+        joint = " " if is_spaced(replace(request.options, language=language)) else ""
+        text = joint.join(segment.text for segment in segments)
+        return Transcript(
+            text, language, recording.seconds, segments, dropped, recording.probability
+        )
 
-    def _read_window(
-        self, window: _Window, duration: float, words: bool
-    ) -> tuple[list[Segment | Dropped], int]:
-        """The window's segments (or what was dropped), and how many frames of it are done."""
-        tokenizer = self.engine.tokenizer(window.options.language, window.options.task)
-        hypothesis = self._decode(window, tokenizer)
-        pieces, done = _cut(hypothesis.tokens, tokenizer, window.frames)
-        window_end = min(window.start_s + window.frames / FRAMES_PER_SECOND, duration)
-        if _is_silence(hypothesis):
-            text = tokenizer.decode([t for p in pieces for t in p.tokens]).strip()
-            silence = Dropped(window.start_s, window_end, text, "no speech")
-            return ([silence] if text else []), window.frames
-        timed = self._time_words(window, pieces) if words else [[] for _ in pieces]
-        confidence = math.exp(min(0.0, hypothesis.mean_log_probability))
-        segments: list[Segment | Dropped] = []
-        for piece, piece_words in zip(pieces, timed, strict=True):
-            end = min(window.start_s + piece.end, window_end)
-            start = min(window.start_s + piece.start, end)
-            text = tokenizer.decode(list(piece.tokens)).strip()
-            if text:
-                moved = (
-                    Word(
-                        w.text.strip(),
-                        w.start + window.start_s,
-                        w.end + window.start_s,
-                        w.probability,
-                    )
-                    for w in piece_words
-                )
-                segments.append(
-                    Segment(start, end, text, confidence, settle_words(moved, start, end))
-                )
-        return segments, done
+    def _read(
+        self, recordings: Iterable[_Recording], request: _Request
+    ) -> Iterator[tuple[_Recording, float | None]]:
+        """Put results into the recordings, in order; yields the recording and the second reached.
 
-    def _decode(self, window: _Window, tokenizer: Any) -> Hypothesis:
-        """Decode greedily; when the text repeats itself or is unlikely, at rising temperatures."""
-        for temperature in TEMPERATURES:
-            options = replace(window.options, temperature=temperature)
-            hypothesis = self.engine.decode(window.encoded, options)[0]
-            text = tokenizer.decode([t for t in hypothesis.tokens if t < tokenizer.eot]).strip()
-            sound = hypothesis.mean_log_probability >= MIN_LOG_PROBABILITY
-            if _is_silence(hypothesis) or (sound and _compression(text) <= MAX_COMPRESSION_RATIO):
+        None in place of the second says that the recording is done, or has an error.
+        """
+        pool: list[_Entry] = []
+        size = BATCH  # the first results come early
+        for recording in recordings:
+            for entry in self._entries(recording, request):
+                pool.append(entry)
+                if len(pool) >= size:
+                    yield from self._read_pool(pool, request)
+                    pool, size = [], POOL
+        yield from self._read_pool(pool, request)
+
+    def _entries(self, recording: _Recording, request: _Request) -> Iterator[_Entry]:
+        """The recording's windows, then its end."""
+        try:
+            for window in _windows(recording, request):
+                yield recording, window
+        except SpeechkitError as e:
+            recording.error = e
+        yield recording, None
+
+    def _read_pool(
+        self, pool: list[_Entry], request: _Request
+    ) -> Iterator[tuple[_Recording, float | None]]:
+        """Read the windows of the pool in batches of about one length, then go through it in order."""
+        windows = [(i, r, window) for i, (r, window) in enumerate(pool) if window]
+        encoded = None
+        for recording in {id(r): r for _, r, _ in windows if r.language is None}.values():
+            own = [window for _, r, window in windows if r is recording]
+            probabilities, encoded = self._probabilities(own)
+            recording.language = max(probabilities, key=lambda code: probabilities[code])
+            recording.probability = probabilities[recording.language]
+        results: dict[int, list[Segment | Dropped]] = {}
+        by_language: dict[str, list[tuple[int, Window]]] = {}
+        for i, recording, window in windows:
+            by_language.setdefault(recording.language or "en", []).append((i, window))
+        for language, entries in by_language.items():
+            entries.sort(key=lambda entry: len(entry[1].samples))
+            for start in range(0, len(entries), BATCH):
+                indices, batch = zip(*entries[start : start + BATCH], strict=True)
+                options = replace(request.options, language=language)
+                reuse = encoded if len(windows) == 1 else None
+                read = self._reader.read(batch, options, request.words, reuse)
+                results.update(zip(indices, read, strict=True))
+        for i, (recording, entry) in enumerate(pool):
+            recording.items += results.get(i, [])
+            yield recording, entry.start_s + entry.duration if entry else None
+
+    def _probabilities(self, windows: Sequence[Window]) -> tuple[dict[str, float], Encoded]:
+        """Language code → probability for the first 30 s of some windows, and these encoded."""
+        if len(windows) > 1:
+            samples = np.concatenate([window.samples for window in windows])[:WINDOW_SAMPLES]
+            windows = [replace(windows[0], samples=samples)]
+        encoded = self._reader.encode(windows)
+        return self.engine.detect_language(encoded.states)[0], encoded
+
+
+def _windows(recording: _Recording, request: _Request) -> Iterator[Window]:
+    """The windows of a recording's clips; counts the seconds that were loaded."""
+
+    def promise(seconds: float) -> None:
+        recording.promised = seconds
+
+    clips = list(request.clips) or [(0.0, None)]
+    pieces = stream_audio(recording.source, SAMPLE_RATE, limits=request.limits, on_promise=promise)
+    windower, loaded = None, 0
+    for piece in pieces:
+        begin, loaded = loaded, loaded + len(piece)
+        recording.seconds = loaded / SAMPLE_RATE
+        while clips:
+            start, end = (_sample(second, loaded) for second in clips[0])
+            if start >= loaded:
                 break
-        return hypothesis
-
-    def _time_words(self, window: _Window, pieces: list[_Piece]) -> list[list[TimedWord]]:
-        """The timed words of each piece: the window is aligned at once, then shared out."""
-        tokens = [token for piece in pieces for token in piece.tokens]
-        aligned = iter(self.engine.align(window.encoded, tokens, window.frames, window.options))
-        shared: list[list[TimedWord]] = []
-        owed = 0  # tokens that earlier pieces took too many
-        for piece in pieces:
-            taken: list[TimedWord] = []
-            owed += len(piece.tokens)
-            while owed > 0 and (word := next(aligned, None)):
-                taken.append(word)
-                owed -= len(word.tokens)
-            shared.append(taken if _unspaced(window.options) else _join_parts(taken))
-        return _after_pauses(shared)
+            windower = windower or Windower(CUTTING, start)
+            yield from windower.feed(piece[max(start - begin, 0) : end - begin])
+            if end >= loaded:
+                break
+            yield from windower.finish()
+            windower = None
+            clips.pop(0)
+    if windower:
+        yield from windower.finish()
+    if recording.seconds < MIN_S:
+        raise AudioError(
+            f"the audio is {recording.seconds:.3f} s long; give at least {MIN_S} s of speech"
+        )
 
 
-def _cut(tokens: tuple[int, ...], tokenizer: Any, frames: int) -> tuple[list[_Piece], int]:
-    """Cut a window's tokens at its timestamps.
-
-    Returns:
-        The pieces, and how many of the window's frames they cover. Text after the last pair of
-        timestamps is cut off by the window: it is read again, whole, in the next one.
-    """
-    timestamp_begin: int = tokenizer.timestamp_begin
-    stamps = [i for i, token in enumerate(tokens) if token >= timestamp_begin]
-    pairs = [i for i in stamps if i > 0 and tokens[i - 1] >= timestamp_begin]
-    closes = bool(stamps) and stamps[-1] == len(tokens) - 1 and stamps[-1] not in pairs
-    window_s = frames / FRAMES_PER_SECOND
-
-    def seconds(token: int) -> float:
-        return min(max(0, token - timestamp_begin) * TOKEN_S, window_s)
-
-    if not pairs:
-        text = tuple(token for token in tokens if token < tokenizer.eot)
-        start = seconds(tokens[0]) if stamps and stamps[0] == 0 else 0.0
-        end = seconds(tokens[stamps[-1]]) if stamps and stamps[-1] > 0 else window_s
-        return [_Piece(start, max(start, end), text)] if text else [], frames
-
-    pieces, begin = [], 0
-    for at in [*pairs, len(tokens)] if closes else pairs:
-        part = tokens[begin:at]
-        text = tuple(token for token in part if token < tokenizer.eot)
-        if text:
-            pieces.append(_Piece(seconds(part[0]), seconds(part[-1]), text))
-        begin = at
-    done = frames if closes else round(seconds(tokens[begin - 1]) * FRAMES_PER_SECOND)
-    return pieces, done if done > 0 else frames
+def _sample(second: float | None, otherwise: int) -> int:
+    return otherwise if second is None else round(second * SAMPLE_RATE)
 
 
-def _unspaced(options: DecodeOptions) -> bool:
-    """Whether the text is in a script that puts no spaces between words."""
-    return options.task == "transcribe" and options.language in UNSPACED
-
-
-def _join_parts(words: list[TimedWord]) -> list[TimedWord]:
-    """Words that Whisper's alignment took apart, such as " well", "-known", made whole again."""
-    joined: list[TimedWord] = []
-    for word in words:
-        if not joined or word.text.startswith(" "):
-            joined.append(word)
-            continue
-        head = joined[-1]
-        tokens = head.tokens + word.tokens
-        probability = (
-            head.probability * len(head.tokens) + word.probability * len(word.tokens)
-        ) / len(tokens)
-        joined[-1] = TimedWord(head.text + word.text, tokens, head.start, word.end, probability)
-    return joined
-
-
-def _after_pauses(pieces: list[list[TimedWord]]) -> list[list[TimedWord]]:
-    """Pieces whose first words follow a pause, without the pause, which attention counts to them.
-
-    The rule of openai-whisper's `add_word_timestamps`: they last at most twice the median word.
-    """
-    durations = [w.end - w.start for words in pieces for w in words if w.end > w.start]
-    median = min(0.7, float(np.median(durations))) if durations else 0.0
-    heard_until, tightened = 0.0, []
-    for words in pieces:
-        if words and words[0].end - heard_until > 4 * median:
-            words = _tighten(words, 2 * median)
-        heard_until = words[-1].end if words else heard_until
-        tightened.append(words)
-    return tightened
-
-
-def _tighten(words: list[TimedWord], longest: float) -> list[TimedWord]:
-    """The same words; the first, and the second if it is too long as well, last `longest` seconds."""
-    first, rest = words[0], words[1:]
-    both = rest[0].end - first.start if rest else 0.0
-    if first.end - first.start <= longest and both <= 2 * longest:
-        return words
-    if rest and rest[0].end - rest[0].start > longest:
-        boundary = rest[0].end - longest
-        first, rest[0] = replace(first, end=boundary), replace(rest[0], start=boundary)
-    return [replace(first, start=max(first.start, first.end - longest)), *rest]
-
-
-def _first_sound(audio: Audio) -> int:
-    """The first sample that isn't silence; 0 when all are."""
-    return int(np.argmax(np.abs(audio.samples) >= SILENCE))
-
-
-def _is_silence(hypothesis: Hypothesis) -> bool:
-    return (
-        hypothesis.no_speech_probability > MAX_NO_SPEECH
-        and hypothesis.mean_log_probability < MIN_LOG_PROBABILITY
-    )
-
-
-def _compression(text: str) -> float:
-    data = text.encode()
-    return len(data) / len(zlib.compress(data)) if data else 0.0
+def _checked_clips(clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    at = 0.0
+    for start, end in clips:
+        if not at <= start or (end is not None and not start < end):
+            raise InputError(f"clips are {list(clips)}; give (start, end) in order and apart")
+        at = math.inf if end is None else end
+    return tuple(clips)

@@ -76,6 +76,7 @@ class Transcript:
         duration: of the recording, in seconds.
         segments: in order.
         dropped: what the guards removed, in order.
+        language_probability: 1 when the language was given.
     """
 
     text: str
@@ -83,6 +84,7 @@ class Transcript:
     duration: float
     segments: tuple[Segment, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    language_probability: float = 1.0
 
     def to(self, format: str) -> str:
         """The transcript as "txt", "srt", "vtt", "tsv" (milliseconds) or "json".

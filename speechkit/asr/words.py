@@ -1,0 +1,134 @@
+"""Words of a window with their times, made whole, orderly, and kept out of pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from speechkit.asr.engine import TimedWord
+from speechkit.asr.transcript import Segment, Word
+from speechkit.vad import FRAME_S, Probabilities
+
+MAX_PAUSE = 0.5  # seconds; no word lies in a longer one
+QUIET = 0.35  # probability of speech below which a frame belongs to a pause
+SENTENCE_PAUSE = 0.8  # a longer silence between words ends a segment
+SENTENCE_ENDS = tuple(".?!…。？！｡؟۔।")
+MIN_SENTENCE = 1.0  # seconds; a shorter one, such as "Mr.", goes on
+_SLACK = FRAME_S  # speech is detected about a frame late
+
+
+def place_words(
+    aligned: list[TimedWord], speech: Probabilities, start: float, duration: float, spaced: bool
+) -> list[Word]:
+    """The words of a window in the recording's time, with the spaces before them.
+
+    Args:
+        aligned: words as the attention places them, seconds in the window.
+        speech: probability of speech of each frame of the window.
+        start, duration: of the window in the recording, seconds.
+        spaced: whether the script puts spaces between words.
+
+    Times never go backwards, stay in the window, and leave out pauses of more than 0.5 s. A word that
+    has no length in the alignment, or had to be moved out of its place there, is "interpolated".
+    """
+    pauses = list(_pauses(speech, duration))
+    words: list[Word] = []
+    at = 0.0
+    for word in _join_parts(aligned) if spaced else aligned:
+        if not word.text.strip():
+            continue
+        begin, end = _out_of_pauses(word.start, word.end, pauses)
+        begin = min(max(begin, at), duration)
+        end = min(max(end, begin), duration)
+        elsewhere = end <= word.start or begin >= word.end  # or it has no length
+        source = "interpolated" if elsewhere else "aligned"
+        words.append(_word(word.text, begin + start, end + start, word.probability, source))
+        at = end
+    return words
+
+
+def interpolate_words(texts: list[str], start: float, end: float) -> list[Word]:
+    """Words spread over a stretch in proportion to their letters, where there is no alignment."""
+    bounds = np.cumsum([0, *(max(1, len(text.strip())) for text in texts)])
+    times = start + (end - start) * bounds / bounds[-1]
+    return [
+        _word(text, a, b, 0.0, "interpolated")
+        for text, a, b in zip(texts, times[:-1], times[1:], strict=True)
+    ]
+
+
+def _word(text: str, start: float, end: float, probability: float, source: str) -> Word:
+    return Word(text, round(float(start), 3), round(float(end), 3), probability, source)
+
+
+def sentences(words: list[Word]) -> Iterator[list[Word]]:
+    """The words in groups that end with a sentence or before a pause."""
+    group: list[Word] = []
+    for word in words:
+        if group and word.start - group[-1].end > SENTENCE_PAUSE:
+            yield group
+            group = []
+        group.append(word)
+        long_enough = word.end - group[0].start >= MIN_SENTENCE
+        if long_enough and word.text.rstrip("\"'”’»)]").endswith(SENTENCE_ENDS):
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def segment_of(words: list[Word], confidence: float, with_words: bool) -> Segment:
+    """A segment of these words, whose own spaces become its text's."""
+    text = "".join(word.text for word in words).strip()
+    bare = tuple(
+        Word(w.text.strip(), w.start, w.end, w.probability, w.source) for w in words if with_words
+    )
+    return Segment(words[0].start, words[-1].end, text, confidence, bare)
+
+
+def _join_parts(words: list[TimedWord]) -> list[TimedWord]:
+    """Words that Whisper's alignment took apart, such as " well", "-known", made whole again."""
+    joined: list[TimedWord] = []
+    for word in words:
+        if not joined or word.text.startswith(" "):
+            joined.append(word)
+            continue
+        head = joined[-1]
+        tokens = head.tokens + word.tokens
+        probability = (
+            head.probability * len(head.tokens) + word.probability * len(word.tokens)
+        ) / len(tokens)
+        joined[-1] = TimedWord(head.text + word.text, tokens, head.start, word.end, probability)
+    return joined
+
+
+def _pauses(speech: Probabilities, duration: float) -> Iterator[tuple[float, float]]:
+    """Start and end of each pause of more than 0.5 s, in seconds of the window."""
+    quiet = np.concatenate([[False], speech < QUIET, [False]])
+    edges = np.flatnonzero(np.diff(quiet.astype(np.int8)))
+    for first, after in zip(edges[::2], edges[1::2], strict=True):
+        start = first * FRAME_S + _SLACK if first else 0.0
+        end = after * FRAME_S - _SLACK if after < len(speech) else duration
+        if end - start > MAX_PAUSE - 2 * _SLACK:
+            yield start, end
+
+
+def _out_of_pauses(
+    start: float, end: float, pauses: list[tuple[float, float]]
+) -> tuple[float, float]:
+    """The longest part of [start, end] that lies in no pause; if there is none, the nearest edge."""
+    parts = [(start, end)]
+    for begin, stop in pauses:
+        rest = []
+        for a, b in parts:
+            if b <= begin or a >= stop:
+                rest.append((a, b))
+            else:
+                rest += [part for part in ((a, begin), (stop, b)) if part[1] > part[0]]
+        parts = rest
+    if parts:
+        return max(parts, key=lambda part: part[1] - part[0])
+    begin, stop = next(p for p in pauses if p[0] <= start <= p[1])
+    edge = begin if start - begin < stop - end else stop
+    return edge, edge
