@@ -168,24 +168,25 @@ def stream_audio(
     seconds that the recording has by its header (0 if it doesn't say).
     """
     rate, name = checked_rate(sample_rate, "stream_audio"), _name(source)
-    resampler: _Resampler | None = None
+    resampler: Resampler | None = None
     for block in _blocks(source, name, channel, limits):
         if resampler is None:
-            resampler = _Resampler(block.rate, rate)
+            resampler = Resampler(block.rate, rate)
             if on_promise:
                 on_promise(block.promised)
         try:
             samples = _checked_samples(block.samples)
         except AudioError as e:
             raise AudioError(f"{name}: {e}") from e
+        piece = resampler.feed(samples)
         limits.check(name, samples=_resampled_length(resampler.taken, block.rate, rate))
-        if len(piece := resampler.feed(samples)):
+        if len(piece):
             yield piece
     if resampler and len(piece := resampler.finish()):
         yield piece
 
 
-class _Resampler:
+class Resampler:
     """`Audio.resample` for a signal that comes in pieces."""
 
     def __init__(self, old: int, new: int) -> None:
@@ -210,6 +211,22 @@ class _Resampler:
         length = _resampled_length(self.taken, self._old, self._new) - self._given
         out = self.feed(np.zeros(0, np.float32), last=True)[:length]
         return np.pad(out, (0, length - len(out)))
+
+
+def as_audio(piece: Audio | tuple[int, Any]) -> Audio:
+    """A piece of a stream as an Audio; it may be empty.
+
+    Raises:
+        AudioError: neither an Audio nor a pair (rate, array).
+    """
+    if isinstance(piece, Audio):
+        return piece
+    if not (isinstance(piece, tuple) and len(piece) == 2):
+        raise AudioError(
+            f"a piece of the stream is a {type(piece).__name__}; give (sample_rate, array) or Audio"
+        )
+    samples, rate = _from_array(piece[0], piece[1], "stream", None, DEFAULT_LIMITS)
+    return Audio(samples, rate)
 
 
 def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from speechkit.asr.engine import AsrEngine
+from speechkit.asr.formats import FORMATS
 from speechkit.asr.transcriber import Transcriber
-from speechkit.asr.transcript import FORMATS, Dropped, Segment, Transcript, Word
+from speechkit.asr.transcript import Dropped, Segment, Transcript, Word
 from speechkit.errors import InputError
 
 __all__ = ["FORMATS", "Dropped", "Segment", "Transcriber", "Transcript", "Word", "load_asr"]

@@ -101,7 +101,7 @@ class CTranslate2Engine:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return [_hypothesis(result) for result in results]
+        return [_hypothesis(result, options.prefix) for result in results]
 
     def align(
         self,
@@ -122,7 +122,7 @@ class CTranslate2Engine:
         """The tokens that the decoder starts from."""
         tokenizer = self.tokenizer(options.language, options.task)
         earlier = [tokenizer.sot_prev, *options.prompt] if options.prompt else []
-        return [*earlier, *tokenizer.sot_sequence_including_notimestamps]
+        return [*earlier, *tokenizer.sot_sequence_including_notimestamps, *options.prefix]
 
     def _drawer(self) -> OpenAiEngine:
         with self._building:
@@ -190,11 +190,11 @@ def _view(array: torch.Tensor) -> Any:
     return ctranslate2.StorageView.from_array(array.numpy(force=True).astype(np.float32, order="C"))
 
 
-def _hypothesis(result: Any) -> Hypothesis:
+def _hypothesis(result: Any, prefix: tuple[int, ...]) -> Hypothesis:
     """The score is the sum over tokens and end divided by the tokens; here the end counts too."""
     tokens = tuple(result.sequences_ids[0])
     mean = float(result.scores[0]) * len(tokens) / (len(tokens) + 1)
-    return Hypothesis(tokens, mean, float(result.no_speech_prob))
+    return Hypothesis((*prefix, *tokens), mean, float(result.no_speech_prob))
 
 
 def _words(result: Any, tokens: list[int], tokenizer: Any) -> list[TimedWord]:

@@ -27,6 +27,7 @@ class DecodeOptions:
         language: code such as "en"; must be known by then.
         task: "transcribe", or "translate" into English.
         prompt: tokens of earlier text that sets style and spelling; may be empty.
+        prefix: tokens that the text begins with.
         temperature: 0 takes the likeliest; above 0 tokens are drawn.
         beam_size: hypotheses kept at temperature 0; 1 is greedy.
         max_tokens: where to stop.
@@ -36,6 +37,7 @@ class DecodeOptions:
     language: str
     task: str = "transcribe"
     prompt: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
     temperature: float = 0.0
     beam_size: int = 1
     max_tokens: int = MAX_TOKENS
@@ -47,7 +49,7 @@ class Hypothesis:
     """What the decoder wrote for one window.
 
     Attributes:
-        tokens: of the text, without the start sequence and the end token.
+        tokens: of the text, its prefix included, without the start sequence and the end token.
         mean_log_probability: over the tokens and the end, natural logarithm.
         no_speech_probability: that the window holds no speech, 0 to 1.
     """

@@ -85,6 +85,7 @@ class OpenAiEngine:
             else None,
             best_of=5 if options.temperature else None,
             prompt=list(options.prompt) or None,
+            prefix=list(options.prefix) or None,
             sample_len=options.max_tokens,
             without_timestamps=True,
             fp16=False,
@@ -92,7 +93,7 @@ class OpenAiEngine:
         with _one_at_a_time, seeded(options.seed):
             results = decode(self.model, encoded, whisper_options)
         return [
-            Hypothesis(tuple(r.tokens), float(r.avg_logprob), float(r.no_speech_prob))
+            Hypothesis((*options.prefix, *r.tokens), float(r.avg_logprob), float(r.no_speech_prob))
             for r in results
         ]
 

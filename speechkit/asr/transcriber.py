@@ -15,9 +15,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from speechkit.asr.engine import WINDOW_S, AsrEngine, DecodeOptions
-from speechkit.asr.reader import Encoded, WindowReader, is_spaced
+from speechkit.asr.live import Frames, LiveReader, LiveSegment, at_16_khz
+from speechkit.asr.reader import Encoded, Reading, WindowReader, is_spaced
 from speechkit.asr.transcript import Dropped, Segment, Transcript
 from speechkit.asr.windows import Cutting, Window, Windower
+from speechkit.asr.words import segment_of, sentences
 from speechkit.audio import AudioSource, Limits, stream_audio
 from speechkit.errors import AudioError, InputError, SpeechkitError
 from speechkit.runtime import check_seed
@@ -163,6 +165,27 @@ class Transcriber:
                     progress(done, total)
                 yield recording.error or self._transcript(recording, request)
 
+    def stream(self, frames: Frames, **options: Any) -> Iterator[LiveSegment]:
+        """Recognise live audio: words as they become certain, and each utterance as it ends.
+
+        Args:
+            frames: pieces of audio of any length, as `Audio` or (rate, array), all of one rate. The
+                results of a piece are given before the next one is asked for.
+            options: language, task, prompt, hot_words, beam_size, seed, as in `transcribe`; the
+                language, when not given, is detected in the first utterance and kept.
+
+        Within an utterance the `text` of the results only grows; a result that is `final` ends it.
+
+        Raises:
+            AudioError: a piece that isn't audio, or another rate than that of the first.
+            InputError: as `transcribe`.
+        """
+        request = self._request(**options)
+        live = LiveReader(self._reader, request.options, request.language)
+        for samples in at_16_khz(frames):
+            yield from live.feed(samples)
+        yield from live.finish()
+
     def detect_language(
         self, source: AudioSource, *, limits: Limits | None = None
     ) -> dict[str, float]:
@@ -191,7 +214,7 @@ class Transcriber:
         """Recognise a window of nothing, so that the first real call is as quick as the next."""
         window = Window(0, np.zeros(SAMPLE_RATE, np.float32), np.zeros(31, np.float32))
         self._probabilities([window])
-        self._reader.read([window], DecodeOptions("en", max_tokens=4), words=False)
+        self._reader.read([window], DecodeOptions("en"))
 
     def _request(
         self,
@@ -287,7 +310,7 @@ class Transcriber:
             probabilities, encoded = self._probabilities(own)
             recording.language = max(probabilities, key=lambda code: probabilities[code])
             recording.probability = probabilities[recording.language]
-        results: dict[int, list[Segment | Dropped]] = {}
+        results: dict[int, Reading] = {}
         by_language: dict[str, list[tuple[int, Window]]] = {}
         for i, recording, window in windows:
             by_language.setdefault(recording.language or "en", []).append((i, window))
@@ -297,11 +320,12 @@ class Transcriber:
                 indices, batch = zip(*entries[start : start + BATCH], strict=True)
                 options = replace(request.options, language=language)
                 reuse = encoded if len(windows) == 1 else None
-                read = self._reader.read(batch, options, request.words, reuse)
-                results.update(zip(indices, read, strict=True))
+                readings = self._reader.read(batch, options, reuse)
+                results.update(zip(indices, readings, strict=True))
         for i, (recording, entry) in enumerate(pool):
-            recording.items += results.get(i, [])
-            yield recording, entry.start_s + entry.duration if entry else None
+            if entry:
+                recording.items += _items(results[i], request.words)
+            yield recording, entry.end_s if entry else None
 
     def _probabilities(self, windows: Sequence[Window]) -> tuple[dict[str, float], Encoded]:
         """Language code → probability for the first 30 s of some windows, and these encoded."""
@@ -341,6 +365,13 @@ def _windows(recording: _Recording, request: _Request) -> Iterator[Window]:
         raise AudioError(
             f"the audio is {recording.seconds:.3f} s long; give at least {MIN_S} s of speech"
         )
+
+
+def _items(reading: Reading, words: bool) -> list[Segment | Dropped]:
+    """The segments of a window, or what was taken out of it."""
+    if reading.dropped:
+        return [reading.dropped]
+    return [segment_of(group, reading.confidence, words) for group in sentences(reading.words)]
 
 
 def _sample(second: float | None, otherwise: int) -> int:

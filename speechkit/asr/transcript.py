@@ -1,16 +1,12 @@
-"""What recognition returns, and the file formats it can be written in."""
+"""What recognition returns."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from speechkit.asr.formats import write
 from speechkit.errors import InputError
-
-FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 
 
 @dataclass(frozen=True)
@@ -86,82 +82,28 @@ class Transcript:
     dropped: tuple[Dropped, ...] = ()
     language_probability: float = 1.0
 
-    def to(self, format: str) -> str:
+    def to(self, format: str, *, line_length: int | None = None, lines: int = 2) -> str:
         """The transcript as "txt", "srt", "vtt", "tsv" (milliseconds) or "json".
 
-        Raises:
-            InputError: another format.
-        """
-        if format == "txt":
-            return "".join(f"{segment.text}\n" for segment in self.segments)
-        if format == "srt":
-            return "".join(
-                f"{i}\n{_clock(s.start, ',')} --> {_clock(s.end, ',')}\n{_srt_text(s.text)}\n\n"
-                for i, s in enumerate(self.segments, 1)
-            )
-        if format == "vtt":
-            cues = (
-                f"{_clock(s.start, '.')} --> {_clock(s.end, '.')}\n{_vtt_text(s.text)}\n\n"
-                for s in self.segments
-            )
-            return "WEBVTT\n\n" + "".join(cues)
-        if format == "tsv":
-            rows = (
-                f"{round(s.start * 1000)}\t{round(s.end * 1000)}\t{_one_line(s.text)}\n"
-                for s in self.segments
-            )
-            return "start\tend\ttext\n" + "".join(rows)
-        if format == "json":
-            return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
-        raise InputError(f"format {format!r} is unknown; choose one of {', '.join(FORMATS)}")
+        Subtitles (srt, vtt) have a cue for each segment. With a `line_length`, in characters, segments
+        are cut at words into cues of at most `lines` such lines; timed words make the cuts exact.
 
-    def save(self, path: str | Path) -> Path:
+        Raises:
+            InputError: another format, or a length or number of lines below 1.
+        """
+        return write(self, format, line_length, lines)
+
+    def save(self, path: str | Path, *, line_length: int | None = None, lines: int = 2) -> Path:
         """Write the transcript in the format that the name's ending says; returns the path.
 
         Raises:
-            InputError: an unknown ending, or a place that can't be written to.
+            InputError: what `to` raises, an unknown ending, or a place that can't be written to.
         """
         path = Path(path)
-        content = self.to(path.suffix.lstrip(".").lower())
+        format = path.suffix.lstrip(".").lower()
+        content = self.to(format, line_length=line_length, lines=lines)
         try:
             path.write_text(content, encoding="utf-8")
         except OSError as e:
             raise InputError(f"{path}: can't be written: {e.strerror}; choose another place") from e
         return path
-
-
-def settle_words(words: Iterable[Word], start: float, end: float) -> tuple[Word, ...]:
-    """Word times made orderly: inside [start, end], never going backwards.
-
-    A word whose times had to be moved more than 0.1 s, or that has no length, is "interpolated".
-    """
-    settled: list[Word] = []
-    at = start
-    for word in words:
-        new_start = min(max(word.start, at), end)
-        new_end = min(max(word.end, new_start), end)
-        moved = max(abs(new_start - word.start), abs(new_end - word.end)) > 0.1
-        source = "interpolated" if moved or new_end == new_start else word.source
-        settled.append(replace(word, start=new_start, end=new_end, source=source))
-        at = new_end
-    return tuple(settled)
-
-
-def _clock(seconds: float, point: str) -> str:
-    """Hours, minutes, seconds and milliseconds, as subtitles write them."""
-    ms = round(seconds * 1000)
-    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}{point}{ms % 1000:03}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _srt_text(text: str) -> str:
-    """SubRip knows no escapes, and an arrow would end the cue: it is made shorter."""
-    return re.sub("-{2,}>", "->", _one_line(text))
-
-
-def _vtt_text(text: str) -> str:
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _one_line(escaped)

@@ -54,6 +54,11 @@ class Window:
         return self.start / SAMPLE_RATE
 
     @property
+    def end_s(self) -> float:
+        """Seconds from the start of the signal."""
+        return self.start_s + self.duration
+
+    @property
     def duration(self) -> float:
         """Seconds."""
         return len(self.samples) / SAMPLE_RATE
@@ -82,6 +87,19 @@ class Windower:
         """The signal ends; yields what is left."""
         self._speech = np.concatenate([self._speech, self._detector.finish()])
         yield from self._windows(final=True)
+
+    def pending(self) -> Window | None:
+        """The speech that has begun and not ended, up to now; None while nobody speaks."""
+        onset = self._onset()
+        if onset is None:
+            return None
+        first = max(0, onset - _frames(self.cutting.margin))
+        return self._window(first, len(self._speech))
+
+    def cut(self, end_s: float) -> Window:
+        """End the pending window at a time inside it."""
+        frames = round((end_s * SAMPLE_RATE - self._offset) / FRAME) - self._start
+        return self._take(min(max(1, frames), len(self._speech)), cut=True)
 
     def _windows(self, final: bool) -> Iterator[Window]:
         cutting, margin = self.cutting, _frames(self.cutting.margin)
@@ -116,14 +134,17 @@ class Windower:
         return int(above[0]) if len(above) else None
 
     def _take(self, frames: int, cut: bool) -> Window:
-        window = Window(
-            self._offset + self._start * FRAME,
-            self._samples[: frames * FRAME].copy(),
-            self._speech[:frames],
-        )
+        window = self._window(0, frames)
         self._drop(frames)
         self._cut = cut
         return window
+
+    def _window(self, first: int, after: int) -> Window:
+        return Window(
+            self._offset + (self._start + first) * FRAME,
+            self._samples[first * FRAME : after * FRAME].copy(),
+            self._speech[first:after],
+        )
 
     def _drop(self, frames: int) -> None:
         self._samples = self._samples[frames * FRAME :]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from speechkit.asr.engine import TimedWord
 from speechkit.asr.transcript import Segment, Word
+from speechkit.asr.windows import Window
 from speechkit.vad import FRAME_S, Probabilities
 
 MAX_PAUSE = 0.5  # seconds; no word lies in a longer one
@@ -18,21 +19,19 @@ MIN_SENTENCE = 1.0  # seconds; a shorter one, such as "Mr.", goes on
 _SLACK = FRAME_S  # speech is detected about a frame late
 
 
-def place_words(
-    aligned: list[TimedWord], speech: Probabilities, start: float, duration: float, spaced: bool
-) -> list[Word]:
+def place_words(aligned: list[TimedWord], window: Window, spaced: bool) -> tuple[Word, ...]:
     """The words of a window in the recording's time, with the spaces before them.
 
     Args:
         aligned: words as the attention places them, seconds in the window.
-        speech: probability of speech of each frame of the window.
-        start, duration: of the window in the recording, seconds.
+        window: they were read in.
         spaced: whether the script puts spaces between words.
 
     Times never go backwards, stay in the window, and leave out pauses of more than 0.5 s. A word that
     has no length in the alignment, or had to be moved out of its place there, is "interpolated".
     """
-    pauses = list(_pauses(speech, duration))
+    duration = window.duration
+    pauses = list(_pauses(window.speech, duration))
     words: list[Word] = []
     at = 0.0
     for word in _join_parts(aligned) if spaced else aligned:
@@ -43,26 +42,28 @@ def place_words(
         end = min(max(end, begin), duration)
         elsewhere = end <= word.start or begin >= word.end  # or it has no length
         source = "interpolated" if elsewhere else "aligned"
-        words.append(_word(word.text, begin + start, end + start, word.probability, source))
+        start, stop = window.start_s + begin, window.start_s + end
+        words.append(_word(word.text, start, stop, word.probability, source))
         at = end
-    return words
+    return tuple(words)
 
 
-def interpolate_words(texts: list[str], start: float, end: float) -> list[Word]:
-    """Words spread over a stretch in proportion to their letters, where there is no alignment."""
-    bounds = np.cumsum([0, *(max(1, len(text.strip())) for text in texts)])
-    times = start + (end - start) * bounds / bounds[-1]
-    return [
-        _word(text, a, b, 0.0, "interpolated")
-        for text, a, b in zip(texts, times[:-1], times[1:], strict=True)
-    ]
+def interpolate_words(text: str, window: Window, spaced: bool) -> tuple[Word, ...]:
+    """Words spread over a window in proportion to their letters, where there is no alignment."""
+    parts = [f" {part}" for part in text.split()] if spaced else list(text.strip())
+    bounds = np.cumsum([0, *(len(part) for part in parts)])
+    times = window.start_s + window.duration * bounds / max(1, bounds[-1])
+    return tuple(
+        _word(part, start, end, 0.0, "interpolated")
+        for part, start, end in zip(parts, times[:-1], times[1:], strict=True)
+    )
 
 
 def _word(text: str, start: float, end: float, probability: float, source: str) -> Word:
     return Word(text, round(float(start), 3), round(float(end), 3), probability, source)
 
 
-def sentences(words: list[Word]) -> Iterator[list[Word]]:
+def sentences(words: Iterable[Word]) -> Iterator[list[Word]]:
     """The words in groups that end with a sentence or before a pause."""
     group: list[Word] = []
     for word in words:
