@@ -1,26 +1,30 @@
-"""The fast engine for Whisper: CTranslate2, with windows cut to what was said.
+"""The fast engine for Whisper: CTranslate2, which encodes only what was said.
 
-On the CPU weights are int8 and activations float32 (int8 inside matrix products); on CUDA float16.
-CTranslate2's encoder takes windows of any length up to 30 s, and its decoder takes encoder states from
-anywhere, so on processors whose bfloat16 units make torch quicker the encoder runs there.
+Whisper was trained on windows of 30 s, and most of the work on a short utterance goes into the silence
+after it. Here the encoder reads the utterance alone, and its states are filled up to 30 s with the
+states of silence, computed once: without them the decoder does not find an end and repeats itself.
+
+On the CPU weights are int8 and activations float32; on CUDA float16. A step of the decoder is too
+small to be shared among threads, so each decoder has one, and several batches run side by side.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from numpy.typing import NDArray
 
 from speechkit import hub
-from speechkit.asr.engine import TOKEN_S, DecodeOptions, Hypothesis, TimedWord
+from speechkit.asr.bfloat16 import quicker_encoder
+from speechkit.asr.engine import TOKEN_S, WINDOW_FRAMES, DecodeOptions, Hypothesis, TimedWord
 from speechkit.asr.openai import OpenAiEngine, build, timed_words
 from speechkit.errors import InputError, ProcessorError, WeightsError
 from speechkit.runtime import choose_device, set_up_torch, threads
@@ -30,15 +34,28 @@ log = logging.getLogger("speechkit")
 PRECISIONS = {"cpu": ("int8", "float32"), "cuda": ("float16", "int8_float16", "float32")}
 
 
+@dataclass(frozen=True)
+class States:
+    """Encoded windows.
+
+    Attributes:
+        speech: (batch, frames / 2, state), what the encoder saw.
+        window: (batch, 1500, state), filled up with the states of silence.
+    """
+
+    speech: NDArray[np.float32]
+    window: NDArray[np.float32]
+
+
 class CTranslate2Engine:
     """`encode`, `decode` and `align` on CTranslate2's `Whisper`.
 
-    Several threads may share it.
+    Several threads may share it, and work at the same time.
 
     Attributes:
-        model: the `ctranslate2.models.Whisper`.
+        model: the `ctranslate2.models.Whisper` that decodes: a worker for each thread.
         folder: where its weights lie.
-        precision: of its matrix products, in CTranslate2's words.
+        precision: of its weights, in CTranslate2's words.
     """
 
     full_windows = False
@@ -46,13 +63,20 @@ class CTranslate2Engine:
     def __init__(self, folder: Path, name: str, device: str, precision: str | None = None) -> None:
         from whisper.tokenizer import LANGUAGES
 
-        self.folder, self._name = folder, name
-        self.model, self.precision = _load(folder, device, precision)
+        self.folder, self._name, self._device = folder, name, device
+        workers = threads() if device == "cpu" else 1
+        self.model, self.precision = _load(folder, device, precision, workers)
+        self._wide = self.model  # all threads on one window
+        if workers > 1:
+            self._wide, _ = _load(folder, device, self.precision, 1)
         self.n_mels: int = self.model.n_mels
         self.multilingual: bool = self.model.is_multilingual
         known = tuple(LANGUAGES)[: self.model.num_languages]
         self.languages = known if self.multilingual else ("en",)
-        self._encode = _quickest_encoder(self.model, folder, name) if device == "cpu" else None
+        self._bfloat16 = (
+            quicker_encoder(self._run_encoder, folder, name) if device == "cpu" else None
+        )
+        self._silence = self._run_encoder(torch.zeros(1, self.n_mels, WINDOW_FRAMES), wide=True)
         self._drawing: OpenAiEngine | None = None
         self._building = threading.Lock()
         self._tokenizer = lru_cache(maxsize=8)(self._make_tokenizer)
@@ -68,34 +92,42 @@ class CTranslate2Engine:
             self.multilingual, num_languages=len(self.languages), language=language, task=task
         )
 
-    def encode(self, mel: torch.Tensor) -> Any:
-        """Log-mel (batch, n_mels, frames), even and up to 3000 → states (batch, frames / 2, state)."""
-        if self._encode:
-            return self._encode(mel)
-        return self.model.encode(_view(mel))
+    def encode(self, mel: torch.Tensor) -> States:
+        """Log-mel (batch, n_mels, frames), an even number up to 3000 of them."""
+        run = self._bfloat16 or self._run_encoder
+        # On a CPU a batch takes longer than its windows one by one.
+        parts = (
+            [mel] if self._device == "cuda" or len(mel) == 1 else torch.tensor_split(mel, len(mel))
+        )
+        speech = np.concatenate([run(part, wide=len(parts) == 1) for part in parts])
+        rest = self._silence[:, speech.shape[1] :].repeat(len(speech), axis=0)
+        return States(speech, np.concatenate([speech, rest], axis=1))
 
-    def detect_language(self, encoded: Any) -> list[dict[str, float]]:
+    def _run_encoder(self, mel: torch.Tensor, wide: bool) -> NDArray[np.float32]:
+        model = self._wide if wide else self.model
+        return np.array(model.encode(_view(mel.numpy(force=True)), to_cpu=True), np.float32)
+
+    def detect_language(self, encoded: States) -> list[dict[str, float]]:
         """Language code → probability, for each window."""
         if not self.multilingual:
-            return [{"en": 1.0}] * encoded.shape[0]
+            return [{"en": 1.0}] * len(encoded.window)
         return [
             {token[2:-2]: float(probability) for token, probability in window}
-            for window in self.model.detect_language(encoded)
+            for window in self.model.detect_language(_view(encoded.window))
         ]
 
-    def decode(self, encoded: Any, options: DecodeOptions) -> list[Hypothesis]:
+    def decode(self, encoded: States, options: DecodeOptions) -> list[Hypothesis]:
         """The text of each window.
 
         CTranslate2's random numbers can't be seeded for each call, so at a temperature above 0 the
-        reference engine's decoder draws, on the same encoder states (of full windows only).
+        reference engine's decoder draws, on the same states.
         """
         if options.temperature > 0:
-            states = torch.from_numpy(np.array(encoded)).float()
-            return self._drawer().decode(states, options)
+            return self._drawer().decode(torch.from_numpy(encoded.window), options)
         start = self._start(options)
         results = self.model.generate(
-            encoded,
-            [start] * encoded.shape[0],
+            _view(encoded.window),
+            [start] * len(encoded.window),
             beam_size=options.beam_size,
             max_length=len(start) + options.max_tokens,
             return_scores=True,
@@ -105,7 +137,7 @@ class CTranslate2Engine:
 
     def align(
         self,
-        encoded: Any,
+        encoded: States,
         tokens: Sequence[Sequence[int]],
         frames: Sequence[int],
         options: DecodeOptions,
@@ -113,7 +145,8 @@ class CTranslate2Engine:
         """Times by dynamic time warping over cross-attention, as openai-whisper computes them."""
         tokenizer = self.tokenizer(options.language, options.task)
         texts = [list(text) for text in tokens]
-        results = self.model.align(encoded, list(tokenizer.sot_sequence), texts, list(frames))
+        start = list(tokenizer.sot_sequence)
+        results = self.model.align(_view(encoded.speech), start, texts, list(frames))
         return [
             _words(result, text, tokenizer) for result, text in zip(results, texts, strict=True)
         ]
@@ -127,7 +160,7 @@ class CTranslate2Engine:
     def _drawer(self) -> OpenAiEngine:
         with self._building:
             if self._drawing is None:
-                self._drawing = OpenAiEngine(build(self.folder, self._name, "cpu"))
+                self._drawing = OpenAiEngine(build(self.folder, self._name, self._device))
         return self._drawing
 
 
@@ -145,9 +178,18 @@ def load_engine(
         ProcessorError: the device can't be used.
     """
     set_up_torch()
-    name, device = str(name), choose_device(device)
-    if name in hub.names("asr"):
-        return CTranslate2Engine(hub.fetch(name), name, device, precision)
+    name, chosen = str(name), choose_device(device)
+    folder, name = (hub.fetch(name), name) if name in hub.names("asr") else _folder(name)
+    try:
+        return CTranslate2Engine(folder, name, chosen, precision)
+    except ProcessorError as e:
+        if device != "auto" or chosen == "cpu":
+            raise
+        log.warning("%s; recognition runs on the CPU", e)
+        return CTranslate2Engine(folder, name, "cpu", precision)
+
+
+def _folder(name: str) -> tuple[Path, str]:
     folder = Path(name)
     if not (folder / "model.bin").is_file():
         known = ", ".join(hub.names("asr"))
@@ -155,10 +197,10 @@ def load_engine(
             f"model {name!r} is unknown to the fast engine; choose one of {known}, give the folder of "
             "a Whisper model in CTranslate2's format, or use engine='reference'"
         )
-    return CTranslate2Engine(folder, folder.name, device, precision)
+    return folder, folder.name
 
 
-def _load(folder: Path, device: str, precision: str | None) -> tuple[Any, str]:
+def _load(folder: Path, device: str, precision: str | None, workers: int) -> tuple[Any, str]:
     """CTranslate2's model in the asked precision, or in the first that the device can run."""
     import ctranslate2
 
@@ -166,10 +208,14 @@ def _load(folder: Path, device: str, precision: str | None) -> tuple[Any, str]:
     for choice in [precision] if precision else PRECISIONS[device]:
         try:
             model = ctranslate2.models.Whisper(
-                str(folder), device=device, compute_type=choice, intra_threads=threads()
+                str(folder),
+                device=device,
+                compute_type=choice,
+                inter_threads=workers,
+                intra_threads=1 if workers > 1 else threads(),
             )
             if device == "cuda":  # cuDNN and cuBLAS are looked for only now
-                model.encode(_view(torch.zeros(1, model.n_mels, 100)))
+                model.encode(_view(np.zeros((1, model.n_mels, 100), np.float32)))
             return model, choice
         except ValueError as e:  # a precision that it does not know or the device does not have
             faults.append(str(e))
@@ -184,10 +230,10 @@ def _load(folder: Path, device: str, precision: str | None) -> tuple[Any, str]:
     raise ProcessorError(f"CTranslate2 can't use {device}: {faults[0]}; use device='cpu'")
 
 
-def _view(array: torch.Tensor) -> Any:
+def _view(array: NDArray[Any]) -> Any:
     import ctranslate2
 
-    return ctranslate2.StorageView.from_array(array.numpy(force=True).astype(np.float32, order="C"))
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(array, np.float32))
 
 
 def _hypothesis(result: Any, prefix: tuple[int, ...]) -> Hypothesis:
@@ -216,51 +262,3 @@ def _words(result: Any, tokens: list[int], tokenizer: Any) -> list[TimedWord]:
             )
         ]
     )
-
-
-# The quickest encoder
-
-
-def _quickest_encoder(model: Any, folder: Path, name: str) -> Callable[[torch.Tensor], Any] | None:
-    """A torch encoder in bfloat16 where that is quicker than CTranslate2's own, found by timing both.
-
-    The first question costs milliseconds: only processors with bfloat16 units multiply matrices in it
-    at more than twice the speed of float32.
-    """
-    matrix = torch.ones(1024, 512)
-    half = matrix.bfloat16()
-    if _seconds(lambda: half @ half.T, 5) * 2 > _seconds(lambda: matrix @ matrix.T, 5):
-        return None
-    encoder = Bfloat16Encoder(build(folder, name, "cpu").encoder)
-    mel = torch.zeros(1, model.n_mels, 800)
-    own, other = (_seconds(f, 3) for f in (lambda: model.encode(_view(mel)), lambda: encoder(mel)))
-    log.debug("encoder of 8 s: CTranslate2 %.3f s, torch bfloat16 %.3f s", own, other)
-    return encoder if other < own else None
-
-
-def _seconds(work: Callable[[], object], runs: int) -> float:
-    """The least time of some runs, after one to warm up."""
-    work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-class Bfloat16Encoder:
-    """openai-whisper's `AudioEncoder` in bfloat16, for windows of any length."""
-
-    def __init__(self, encoder: Any) -> None:
-        self.encoder = encoder.to(torch.bfloat16)
-
-    @torch.inference_mode()
-    def __call__(self, mel: torch.Tensor) -> Any:
-        """Log-mel (batch, n_mels, frames) → CTranslate2's encoder states (batch, frames / 2, state)."""
-        net = self.encoder
-        x = F.gelu(net.conv2(F.gelu(net.conv1(mel.bfloat16())))).transpose(1, 2)
-        x = x + net.positional_embedding[: x.shape[1]].to(x.dtype)
-        for block in net.blocks:
-            x = block(x)
-        return _view(net.ln_post(x).float())

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 
 from speechkit.asr.engine import WINDOW_S, AsrEngine, DecodeOptions
 from speechkit.asr.live import Frames, LiveReader, LiveSegment, at_16_khz
@@ -22,7 +24,7 @@ from speechkit.asr.windows import Cutting, Window, Windower
 from speechkit.asr.words import segment_of, sentences
 from speechkit.audio import AudioSource, Limits, stream_audio
 from speechkit.errors import AudioError, InputError, SpeechkitError
-from speechkit.runtime import check_seed
+from speechkit.runtime import check_seed, threads
 from speechkit.vad import SAMPLE_RATE
 
 MIN_S = 0.1  # shorter recordings hold no word
@@ -76,6 +78,7 @@ class Transcriber:
         self.engine = engine
         self.name = name
         self._reader = WindowReader(engine)
+        self._workers = ThreadPoolExecutor(threads(), "speechkit-asr", _one_thread)
 
     def transcribe(
         self,
@@ -87,7 +90,7 @@ class Transcriber:
         prompt: str = "",
         hot_words: Sequence[str] = (),
         clips: Sequence[Clip] = (),
-        beam_size: int = 1,
+        beam_size: int = 5,
         seed: int = 0,
         limits: Limits | None = None,
         progress: Progress | None = None,
@@ -103,7 +106,7 @@ class Transcriber:
             hot_words: names and terms to expect; they go before the prompt.
             clips: stretches to read, (start, end) in seconds, end None for the rest; in order and
                 apart. All is read without any.
-            beam_size: hypotheses kept while decoding; 1 is greedy, 5 slower and a little better.
+            beam_size: hypotheses kept while decoding; 1 is greedy, quicker and a little worse.
             seed: of the draws that a window needs when the first attempts fail.
             limits: on the size of the recording.
             progress: called with the seconds done and the seconds in all.
@@ -224,7 +227,7 @@ class Transcriber:
         prompt: str = "",
         hot_words: Sequence[str] = (),
         clips: Sequence[Clip] = (),
-        beam_size: int = 1,
+        beam_size: int = 5,
         seed: int = 0,
         limits: Limits | None = None,
     ) -> _Request:
@@ -314,14 +317,18 @@ class Transcriber:
         by_language: dict[str, list[tuple[int, Window]]] = {}
         for i, recording, window in windows:
             by_language.setdefault(recording.language or "en", []).append((i, window))
+        batches: list[tuple[tuple[int, ...], tuple[Window, ...], DecodeOptions]] = []
         for language, entries in by_language.items():
+            options = replace(request.options, language=language)
             entries.sort(key=lambda entry: len(entry[1].samples))
-            for start in range(0, len(entries), BATCH):
-                indices, batch = zip(*entries[start : start + BATCH], strict=True)
-                options = replace(request.options, language=language)
-                reuse = encoded if len(windows) == 1 else None
-                readings = self._reader.read(batch, options, reuse)
-                results.update(zip(indices, readings, strict=True))
+            size = min(BATCH, -(-len(entries) // threads()))
+            for start in range(0, len(entries), size):
+                indices, batch = zip(*entries[start : start + size], strict=True)
+                batches.append((indices, batch, options))
+        reuse = encoded if len(windows) == 1 else None
+        read = self._workers.map(lambda b: self._reader.read(b[1], b[2], reuse), batches)
+        for (indices, _, _), readings in zip(batches, read, strict=True):
+            results.update(zip(indices, readings, strict=True))
         for i, (recording, entry) in enumerate(pool):
             if entry:
                 recording.items += _items(results[i], request.words)
@@ -365,6 +372,11 @@ def _windows(recording: _Recording, request: _Request) -> Iterator[Window]:
         raise AudioError(
             f"the audio is {recording.seconds:.3f} s long; give at least {MIN_S} s of speech"
         )
+
+
+def _one_thread() -> None:
+    """Batches run side by side: torch's part of each has one thread."""
+    torch.set_num_threads(1)
 
 
 def _items(reading: Reading, words: bool) -> list[Segment | Dropped]:
