@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from speechkit.asr import Transcriber, Transcript, load_asr
-    from speechkit.audio import Audio, Limits, load_audio, save_audio
+    from speechkit.audio import Audio, Limits, load_audio, save_audio, stream_audio
     from speechkit.errors import (
         AudioError,
         InputError,
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from speechkit.pipeline import Pipeline, Reply
     from speechkit.speaker import SpeakerBook, SpeakerEncoder, load_speaker_encoder
     from speechkit.tts import Speech, Voice, load_tts
+    from speechkit.vad import SpeechDetector, Stretch, detect_speech
 
 __version__ = "0.1.0"
 
 _HOME = {
     "speechkit.asr": ("Transcriber", "Transcript", "load_asr"),
-    "speechkit.audio": ("Audio", "Limits", "load_audio", "save_audio"),
+    "speechkit.audio": ("Audio", "Limits", "load_audio", "save_audio", "stream_audio"),
     "speechkit.errors": (
         "AudioError",
         "InputError",
@@ -40,6 +41,7 @@ _HOME = {
     "speechkit.pipeline": ("Pipeline", "Reply"),
     "speechkit.speaker": ("SpeakerBook", "SpeakerEncoder", "load_speaker_encoder"),
     "speechkit.tts": ("Speech", "Voice", "load_tts"),
+    "speechkit.vad": ("SpeechDetector", "Stretch", "detect_speech"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -54,16 +56,20 @@ __all__ = [
     "SpeakerBook",
     "SpeakerEncoder",
     "Speech",
+    "SpeechDetector",
     "SpeechkitError",
+    "Stretch",
     "Transcriber",
     "Transcript",
     "Voice",
     "WeightsError",
+    "detect_speech",
     "load_asr",
     "load_audio",
     "load_speaker_encoder",
     "load_tts",
     "save_audio",
+    "stream_audio",
 ]
 
 

@@ -115,9 +115,6 @@ def talk(args: argparse.Namespace) -> Output:
 
 def transcribe(args: argparse.Namespace) -> Output:
     """Write down what is said in recordings."""
-    from speechkit.asr import load_asr
-    from speechkit.audio import load_audio
-
     folder = _folder(args.output)
     if len(args.files) > 1 and args.format != "txt" and not folder and not args.json:
         raise InputError(
@@ -129,35 +126,45 @@ def transcribe(args: argparse.Namespace) -> Output:
             f"several of the files would be written to {', '.join(sorted(twice))}; "
             "transcribe them into different folders"
         )
-    asr = None
+    layout = {"line_length": args.line_length, "lines": args.lines}
     results: list[dict[str, Any]] = []
-    for file, name in zip(args.files, names, strict=True):
-        try:
-            audio = load_audio(file, limits=_limits(args.max_seconds))
-            asr = asr or load_asr(args.model, engine=args.engine, device=args.device)
-            with _bar(Path(file).name, "s of audio") as progress:
-                transcript = asr.transcribe(
-                    audio,
-                    language=args.language,
-                    task=args.task,
-                    words=args.words,
-                    prompt=args.prompt,
-                    beam_size=args.beam_size,
-                    progress=progress,
-                )
-            result = {"file": file, **asdict(transcript)}
-            if folder:
-                result["saved"] = str(transcript.save(folder / name).resolve())
-            if not args.json:
-                args.show(result.get("saved") or transcript.to(args.format).rstrip("\n"))
-        except SpeechkitError as e:
-            if len(args.files) == 1:
-                raise
-            print(f"error: {_one_line(e)}", file=sys.stderr)
-            result = {"file": file, "error": _one_line(e)}
+    for file, name, transcript in zip(args.files, names, _transcripts(args), strict=True):
+        if isinstance(transcript, SpeechkitError):
+            print(f"error: {_one_line(transcript)}", file=sys.stderr)
+            results.append({"file": file, "error": _one_line(transcript)})
+            continue
+        result = {"file": file, **asdict(transcript)}
+        if folder:
+            result["saved"] = str(transcript.save(folder / name, **layout).resolve())
+        if not args.json:
+            args.show(result.get("saved") or transcript.to(args.format, **layout).rstrip("\n"))
         results.append(result)
     data = results[0] if len(results) == 1 else {"transcripts": results}
     return Output(data, "", status=int(any("error" in r for r in results)))
+
+
+def _transcripts(args: argparse.Namespace) -> Iterator[Any]:
+    """A transcript for each file, in order; of several files also an error for one that is bad."""
+    from speechkit.asr import load_asr
+
+    options = {
+        "language": args.language,
+        "task": args.task,
+        "words": args.words or args.line_length is not None,
+        "prompt": args.prompt,
+        "hot_words": args.hot_words,
+        "clips": args.clip,
+        "beam_size": args.beam_size,
+        "limits": _limits(args.max_seconds),
+    }
+    asr = load_asr(args.model, engine=args.engine, device=args.device)
+    if len(args.files) == 1:
+        with _bar(Path(args.files[0]).name, "s of audio") as progress:
+            transcript = asr.transcribe(args.files[0], progress=progress, **options)
+        yield transcript
+    else:
+        with _bar("transcribing", "file") as progress:
+            yield from asr.transcribe_many(args.files, progress=progress, **options)
 
 
 def speak(args: argparse.Namespace) -> Output:
@@ -323,9 +330,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("--debug", action="store_true", help="show what happens, and tracebacks")
 
-    engines = argparse.ArgumentParser(add_help=False)
-    engines.add_argument("--engine", default="reference", help="reference (the default)")
-    engines.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+    def engines(*names: str) -> argparse.ArgumentParser:
+        parent = argparse.ArgumentParser(add_help=False)
+        choices = f"{' or '.join(names)} (default: %(default)s)"
+        parent.add_argument("--engine", default=names[0], help=choices)
+        parent.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+        return parent
+
+    of_asr, of_others = engines("fast", "reference"), engines("reference")
 
     book = argparse.ArgumentParser(add_help=False)
     book.add_argument("--book", metavar="FILE", help="file of known voices (default: your own)")
@@ -348,29 +360,33 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    p = command(talk, engines, book)
+    p = command(talk, of_asr, book)
     p.add_argument("question", metavar="QUESTION", help="recording of the question")
     p.add_argument("-o", "--output", metavar="FILE", default="reply.wav", help="the spoken reply")
     _add_asr_options(p, max_seconds=600)
     _add_voice_options(p)
 
-    p = command(transcribe, engines)
+    p = command(transcribe, of_asr)
     p.add_argument("files", metavar="FILE", nargs="+")
     p.add_argument("-f", "--format", choices=FORMATS, default="txt")
     p.add_argument("-o", "--output", metavar="DIR", help="write files there (default: print)")
     p.add_argument("--words", action="store_true", help="time each word (see -f json)")
     p.add_argument("--task", choices=("transcribe", "translate"), default="transcribe")
     p.add_argument("--prompt", default="", help="text that sets style and spelling")
-    p.add_argument("--beam-size", type=int, default=1, help="1 is greedy (the default)")
+    p.add_argument("--hot-words", metavar="W", nargs="+", default=[], help="names to expect")
+    p.add_argument("--clip", metavar="START-END", type=_clip, action="append", default=[])
+    p.add_argument("--beam-size", type=int, default=5, help="default: 5; 1 is greedy, quicker")
+    p.add_argument("--line-length", metavar="N", type=int, help="of subtitles, in characters")
+    p.add_argument("--lines", metavar="N", type=int, default=2, help="of a subtitle (default: 2)")
     _add_asr_options(p, max_seconds=6 * 3600)
 
-    p = command(speak, engines)
+    p = command(speak, of_others)
     p.add_argument("text", metavar="TEXT", help='the text; "-" reads standard input')
     p.add_argument("-o", "--output", metavar="FILE", required=True, help="wav, flac, ogg, ...")
     p.add_argument("--speed", type=float, default=1.0, help="0.25 to 4, 1 is normal")
     _add_voice_options(p)
 
-    p = command(verify, engines)
+    p = command(verify, of_others)
     p.add_argument("a", metavar="A")
     p.add_argument("b", metavar="B")
     _add_limit(p, 3600)
@@ -394,10 +410,16 @@ def _parser() -> argparse.ArgumentParser:
 
     command(doctor)
 
-    p = command(demo, engines)
+    p = command(demo, of_asr)
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     p.add_argument("--port", type=int, default=7860)
     return parser
+
+
+def _clip(text: str) -> tuple[float, float | None]:
+    """START-END in seconds; END may be left out."""
+    start, _, end = text.partition("-")
+    return float(start), float(end) if end else None
 
 
 def _add_asr_options(p: argparse.ArgumentParser, max_seconds: float) -> None:

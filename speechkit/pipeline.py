@@ -63,7 +63,7 @@ class Pipeline:
         *,
         model: str = DEFAULT_MODEL,
         voice: str = DEFAULT_VOICE,
-        engine: str = "reference",
+        engine: str = "fast",
         device: str = "auto",
         book: SpeakerBook | str | Path | None = None,
         respond: Responder | None = None,
@@ -73,7 +73,8 @@ class Pipeline:
         Args:
             model: the Whisper model, as `load_asr` takes it.
             voice: the voice, as `load_tts` takes it.
-            engine, device: for all models.
+            engine: of recognition, "fast" or "reference"; the others have the reference engine only.
+            device: for all models.
             book: known speakers: a `SpeakerBook` or the path of one; by default the user's own.
             respond: chooses the reply; `Echo` by default.
         """
@@ -90,14 +91,14 @@ class Pipeline:
     @cached_property
     def voice(self) -> Voice:
         """Speech synthesis."""
-        return load_tts(self._voice, engine=self._engine, device=self._device)
+        return load_tts(self._voice, device=self._device)
 
     @cached_property
     def book(self) -> SpeakerBook:
         """The speakers that are known."""
         if isinstance(self._book, SpeakerBook):
             return self._book
-        encoder = load_speaker_encoder(engine=self._engine, device=self._device)
+        encoder = load_speaker_encoder(device=self._device)
         return SpeakerBook(self._book, encoder=encoder)
 
     @property

@@ -24,6 +24,7 @@ from speechkit.errors import InputError, WeightsError
 SAMPLE_RATE = 16_000
 FRAME = 512  # samples that one probability stands for: 32 ms
 FRAME_S = FRAME / SAMPLE_RATE
+QUIET = 0.35  # the probability below which a frame belongs to a pause, once speech has begun
 _CONTEXT, _STATE, _BLOCK = 64, (1, 1, 128), 512  # samples, the LSTM's shape, frames in one call
 
 Probabilities = NDArray[np.float32]
@@ -90,7 +91,8 @@ def detect_speech(
     """Where somebody speaks in a recording of any length, in order.
 
     Speech begins with a frame of at least `threshold` and lasts until the probability stays below
-    `threshold - 0.15` for `min_pause` seconds; what is shorter than `min_speech` is left out.
+    `threshold - 0.15` (at least 0.01) for `min_pause` seconds, rounded to frames of 32 ms and at least
+    one; what is shorter than `min_speech` is left out.
 
     Raises:
         AudioError: audio that can't be read.
@@ -103,9 +105,10 @@ def detect_speech(
         seconds += len(block) / SAMPLE_RATE
         parts.append(detector.feed(block))
     probabilities = np.concatenate([*parts, detector.finish()])
+    pause = max(1, round(min_pause / FRAME_S))
     return [
         Stretch(start * FRAME_S, min(end * FRAME_S, seconds))
-        for start, end in speech_frames(probabilities, threshold, round(min_pause / FRAME_S))
+        for start, end in speech_frames(probabilities, threshold, pause)
         if (end - start) * FRAME_S >= min_speech
     ]
 
@@ -115,7 +118,7 @@ def speech_frames(
 ) -> Iterator[tuple[int, int]]:
     """First frame and the frame after the last of each stretch; pauses last `min_pause` frames."""
     start = last = -1  # of the stretch under way: its first frame, its last frame that spoke
-    for i in np.flatnonzero(probabilities >= threshold - 0.15).tolist():
+    for i in np.flatnonzero(probabilities >= max(threshold - 0.15, 0.01)).tolist():
         if start >= 0 and i - last > min_pause:
             yield start, last + 1
             start = -1

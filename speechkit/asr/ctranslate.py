@@ -27,6 +27,7 @@ from speechkit.asr.bfloat16 import quicker_encoder
 from speechkit.asr.engine import TOKEN_S, WINDOW_FRAMES, DecodeOptions, Hypothesis, TimedWord
 from speechkit.asr.openai import OpenAiEngine, build, timed_words
 from speechkit.errors import InputError, ProcessorError, WeightsError
+from speechkit.features import WHISPER_HOP, whisper_log_mel
 from speechkit.runtime import choose_device, set_up_torch, threads
 
 log = logging.getLogger("speechkit")
@@ -76,7 +77,8 @@ class CTranslate2Engine:
         self._bfloat16 = (
             quicker_encoder(self._run_encoder, folder, name) if device == "cpu" else None
         )
-        self._silence = self._run_encoder(torch.zeros(1, self.n_mels, WINDOW_FRAMES), wide=True)
+        silence = whisper_log_mel(torch.zeros(1, WINDOW_FRAMES * WHISPER_HOP), self.n_mels)
+        self._silence = self._run_encoder(silence, wide=True)
         self._drawing: OpenAiEngine | None = None
         self._building = threading.Lock()
         self._tokenizer = lru_cache(maxsize=8)(self._make_tokenizer)

@@ -17,12 +17,13 @@ from speechkit.asr.engine import (
     DecodeOptions,
     Hypothesis,
 )
-from speechkit.asr.guards import TEMPERATURES, fault, is_silence
+from speechkit.asr.guards import DOUBT, SILENCE, TEMPERATURES, fault, is_silence
 from speechkit.asr.transcript import Dropped, Word
 from speechkit.asr.windows import Window
 from speechkit.asr.words import interpolate_words, place_words
 from speechkit.features import WHISPER_HOP, whisper_log_mel
 
+SHORTEST_S = 8.0  # that the encoder sees
 TAIL_S = 1.0  # silence that the encoder sees after a window; docs/python.md says what it costs
 UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")  # written without spaces; as in whisper.tokenizer
 
@@ -61,7 +62,7 @@ class WindowReader:
         """Encode windows, filled up with silence to the longest of them and a tail, or to 30 s."""
         full = full or self.engine.full_windows
         frames = max(len(window.samples) for window in windows) // WHISPER_HOP
-        frames += round(TAIL_S * FRAMES_PER_SECOND)
+        frames = round(max(frames + TAIL_S * FRAMES_PER_SECOND, SHORTEST_S * FRAMES_PER_SECOND))
         frames = WINDOW_FRAMES if full else min(frames + frames % 2, WINDOW_FRAMES)
         samples = torch.zeros(len(windows), frames * WHISPER_HOP)
         for row, window in zip(samples, windows, strict=True):
@@ -77,13 +78,12 @@ class WindowReader:
         encoded = encoded or self.encode(windows)
         first = self.engine.decode(encoded.states, bounded(options, windows))
         placed = self.place(encoded, first, options)
-        readings = []
-        for window, hypothesis, words in zip(windows, first, placed, strict=True):
-            if self._fault(hypothesis, options):
-                readings.append(self._read_again(window, hypothesis, encoded.full, options))
-            else:
-                readings.append(Reading(words, _confidence(hypothesis)))
-        return readings
+        return [
+            Reading(words, _confidence(hypothesis))
+            if self._reason(hypothesis, window, options) is None
+            else self._read_again(window, hypothesis, encoded.full, options)
+            for window, hypothesis, words in zip(windows, first, placed, strict=True)
+        ]
 
     def place(
         self, encoded: Encoded, hypotheses: Sequence[Hypothesis], options: DecodeOptions
@@ -114,29 +114,34 @@ class WindowReader:
 
         When none is good, the likeliest that does not repeat itself counts.
         """
+        tried = [first]
+        reasons = [self._reason(first, window, options)]
         encoded = self.encode([window], full=True)
-        tried = [first] if full else []
-        best = None
-        for temperature in TEMPERATURES[len(tried) :]:
-            hot = replace(options, temperature=temperature)
-            hypothesis = self.engine.decode(encoded.states, hot)[0]
-            tried.append(hypothesis)
-            if is_silence(hypothesis) or not self._fault(hypothesis, options):
-                best = hypothesis
+        for temperature in TEMPERATURES[1 if full else 0 :]:
+            if reasons[-1] in (None, SILENCE):
                 break
-        best = best or max(
-            tried,
-            key=lambda h: (self._fault(h, options) != "repetition", h.mean_log_probability),
-        )
-        reason = "no speech" if is_silence(best) else self._fault(best, options)
-        text = self.text(best.tokens, options).strip()
-        if reason in ("no speech", "repetition"):
-            dropped = Dropped(window.start_s, window.end_s, text, reason) if text else None
-            return Reading((), 0.0, dropped)
-        return Reading(self.place(encoded, [best], options)[0], _confidence(best))
+            hot = replace(options, temperature=temperature)
+            tried.append(self.engine.decode(encoded.states, hot)[0])
+            reasons.append(self._reason(tried[-1], window, options))
+        if reasons[-1] not in (None, SILENCE):
+            best = max(range(len(tried)), key=lambda i: _merit(tried[i], reasons[i]))
+            tried, reasons = [tried[best]], [reasons[best]]
+        hypothesis, reason = tried[-1], reasons[-1]
+        if reason in (None, DOUBT):
+            return Reading(self.place(encoded, [hypothesis], options)[0], _confidence(hypothesis))
+        text = self.text(hypothesis.tokens, options).strip()
+        dropped = Dropped(window.start_s, window.end_s, text, str(reason)) if text else None
+        return Reading((), 0.0, dropped)
 
-    def _fault(self, hypothesis: Hypothesis, options: DecodeOptions) -> str | None:
-        return fault(hypothesis, self.text(hypothesis.tokens, options))
+    def _reason(self, hypothesis: Hypothesis, window: Window, options: DecodeOptions) -> str | None:
+        """Why the hypothesis is not believed; None when it is."""
+        if is_silence(hypothesis, window.peak):
+            return SILENCE
+        return fault(hypothesis, self.text(hypothesis.tokens, options), window.speech_s)
+
+
+def _merit(hypothesis: Hypothesis, reason: str | None) -> tuple[bool, float]:
+    return reason == DOUBT, hypothesis.mean_log_probability
 
 
 def is_spaced(options: DecodeOptions) -> bool:

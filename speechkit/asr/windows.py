@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechkit.decode import Samples
-from speechkit.vad import FRAME, SAMPLE_RATE, Probabilities, SpeechDetector
+from speechkit.vad import FRAME, FRAME_S, QUIET, SAMPLE_RATE, Probabilities, SpeechDetector
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Cutting:
 
     max_window: float = 30.0
     max_pause: float = 1.0
-    margin: float = 0.4
+    margin: float = 0.8
     onset: float = 0.5
-    offset: float = 0.35
+    offset: float = QUIET
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ class Window:
     def end_s(self) -> float:
         """Seconds from the start of the signal."""
         return self.start_s + self.duration
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of detected speech in it."""
+        return float((self.speech >= QUIET).sum()) * FRAME_S
+
+    @property
+    def peak(self) -> float:
+        """The highest probability of speech in it."""
+        return float(self.speech.max(initial=0.0))
 
     @property
     def duration(self) -> float:
@@ -113,17 +123,15 @@ class Windower:
             if onset > margin:
                 self._drop(onset - margin)
                 onset = margin
-            loud = np.flatnonzero(self._speech[onset:] >= cutting.offset) + onset
-            gaps = np.flatnonzero(np.diff(loud, append=len(self._speech)) > pause)
-            end = int(loud[gaps[0]]) + 1 if len(gaps) else None  # a long pause begins there
-            if end is None and final:
-                end = int(loud[-1]) + 1
-            if end is not None and end + margin <= longest:
-                yield self._take(min(end + margin, len(self._speech)), cut=False)
-            elif len(self._speech) >= longest:
-                yield self._take(_best_cut(self._speech[:longest], cutting.offset), cut=True)
-            elif end is not None:  # the margin alone is too much
-                yield self._take(min(end + margin, longest), cut=False)
+            view = self._speech[:longest]  # what comes later changes nothing, however it is fed
+            loud = np.flatnonzero(view[onset:] >= cutting.offset) + onset
+            gaps = np.flatnonzero(np.diff(loud, append=len(view)) > pause)
+            if len(gaps):  # a long pause begins there
+                yield self._take(min(int(loud[gaps[0]]) + 1 + margin, len(view)), cut=False)
+            elif len(self._speech) > longest:
+                yield self._take(_best_cut(view, cutting.offset), cut=True)
+            elif final:
+                yield self._take(min(int(loud[-1]) + 1 + margin, len(view)), cut=False)
             else:
                 return
 

@@ -9,10 +9,9 @@ import numpy as np
 from speechkit.asr.engine import TimedWord
 from speechkit.asr.transcript import Segment, Word
 from speechkit.asr.windows import Window
-from speechkit.vad import FRAME_S, Probabilities
+from speechkit.vad import FRAME_S, QUIET, Probabilities
 
 MAX_PAUSE = 0.5  # seconds; no word lies in a longer one
-QUIET = 0.35  # probability of speech below which a frame belongs to a pause
 SENTENCE_PAUSE = 0.8  # a longer silence between words ends a segment
 SENTENCE_ENDS = tuple(".?!…。？！｡؟۔।")
 MIN_SENTENCE = 1.0  # seconds; a shorter one, such as "Mr.", goes on

@@ -1,0 +1,285 @@
+"""Word error rate and time of recognition beside the peers: one table, one run, the same weights.
+
+    python benchmarks/asr.py [FOLDER] [--json OUT.json] [--every N]   # default: $SPEECHKIT_EVAL
+
+FOLDER holds asr_en/ and asr_multi/, each with a manifest.jsonl. Each system runs in a process of its own
+and gets samples already decoded, with the language; the systems take turns file by file, so that
+what disturbs the machine disturbs all. A time is the sum over files of single calls after a warm-up.
+
+The peers have the same weights and number of threads: openai-whisper's `transcribe` (float32, greedy
+with fallback, its default from Python), faster-whisper and its batched pipeline (beam 5, as they
+come, with int8 weights, which is quicker than their own default on a CPU).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import random
+import re
+import resource
+import time
+from collections import defaultdict
+from datetime import date
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
+
+import speechkit as sk
+from speechkit import hub
+from speechkit.runtime import threads
+
+RATE = 16_000
+SYSTEMS = ("speechkit", "faster-whisper", "faster-whisper batched", "openai-whisper")
+LONG_S = 20 * 60
+UNSPACED = ("zh", "ja", "he")  # scored by characters
+Row = dict[str, Any]
+
+
+def load(system: str) -> Any:
+    """A function (samples, language) → text."""
+    if system == "speechkit":
+        asr = sk.load_asr("base")
+        return lambda samples, language: asr.transcribe((RATE, samples), language=language).text
+    if system == "openai-whisper":
+        import whisper
+
+        model = sk.load_asr("base", engine="reference").engine.model
+        return lambda samples, language: whisper.transcribe(
+            model, samples, language=language, fp16=False
+        )["text"]
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    model = WhisperModel(
+        str(hub.fetch("base")), device="cpu", compute_type="int8", cpu_threads=threads()
+    )
+    peer = BatchedInferencePipeline(model) if system.endswith("batched") else model
+    return lambda samples, language: "".join(
+        segment.text for segment in peer.transcribe(samples, language=language)[0]
+    )
+
+
+def work(system: str, pipe: Connection) -> None:
+    """Serve one system: (samples, language) in, (text, seconds) out; at the end MiB of memory."""
+    run = load(system)
+    run(np.zeros(RATE, np.float32), "en")
+    pipe.send(_peak_mib())
+    while (task := pipe.recv()) is not None:
+        start = time.perf_counter()
+        text = run(*task)
+        pipe.send((text, time.perf_counter() - start))
+    pipe.send(_peak_mib())
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Worker:
+    """A system in a process of its own."""
+
+    def __init__(self, system: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=work, args=(system, theirs), daemon=True)
+        self._process.start()
+        self.loaded_mib: float = self._pipe.recv()
+
+    def run(self, samples: np.ndarray, language: str) -> tuple[str, float]:
+        """Text and seconds."""
+        self._pipe.send((samples, language))
+        result: tuple[str, float] = self._pipe.recv()
+        return result
+
+    def close(self) -> float:
+        """End it; its peak memory in MiB."""
+        self._pipe.send(None)
+        peak: float = self._pipe.recv()
+        self._process.join()
+        return peak
+
+
+def read(folder: Path, every: int) -> list[Row]:
+    """The manifest's rows with their samples."""
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    for row in (rows := rows[::every]):
+        row["samples"] = sk.load_audio(folder / row["audio"], RATE).samples
+    return rows
+
+
+def long_recording(rows: list[Row], pauses: np.ndarray, seconds: float) -> Row:
+    """Utterances in random order with pauses of 0.3 to 1.5 s, which are cut from a real recording."""
+    draw = random.Random(0)
+    order = draw.sample(rows, len(rows))
+    parts, texts, total = [], [], 0
+    for row in order:
+        length = round(draw.uniform(0.3, 1.5) * RATE)
+        start = draw.randrange(len(pauses) - length)
+        parts += [row["samples"], pauses[start : start + length]]
+        total += len(row["samples"]) + length
+        texts.append(row["text"])
+        if total >= seconds * RATE:
+            break
+    samples = np.concatenate(parts)
+    return {"samples": samples, "text": " ".join(texts), "lang": "en", "group": "long"}
+
+
+def quiet_parts(rows: list[Row]) -> np.ndarray:
+    """What lies more than 0.3 s from speech in the recordings named long."""
+    parts = []
+    for row in rows:
+        last = 0.0
+        for stretch in sk.detect_speech((RATE, row["samples"])):
+            if stretch.start - last > 0.8:
+                parts.append(
+                    row["samples"][int((last + 0.3) * RATE) : int((stretch.start - 0.3) * RATE)]
+                )
+            last = stretch.end
+    return np.concatenate(parts)
+
+
+_english, _basic = EnglishTextNormalizer(), BasicTextNormalizer()
+
+
+def normal(text: str, language: str) -> str:
+    """Whisper's normaliser would delete what stands in brackets, so they go first."""
+    text = re.sub(r"[\[\](){}<>]", " ", text)
+    if language == "en":
+        return str(_english(text))
+    plain = str(_basic(text))
+    return plain.replace(" ", "") if language in UNSPACED else plain
+
+
+def error_rate(rows: list[Row], texts: list[str], characters: bool) -> float:
+    """Word or character errors, in percent of the references."""
+    pairs = [
+        (normal(row["text"], row["lang"]), normal(text, row["lang"]))
+        for row, text in zip(rows, texts, strict=True)
+    ]
+    if characters:
+        pairs = [(a.replace(" ", ""), b.replace(" ", "")) for a, b in pairs]
+    spoken = [(a, b) for a, b in pairs if a]
+    measure = jiwer.cer if characters else jiwer.wer
+    return 100 * float(measure([a for a, _ in spoken], [b for _, b in spoken]))
+
+
+def groups_of(rows: list[Row]) -> dict[str, list[int]]:
+    """Group → indices of its rows; a row may be in several."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        name = row["group"]
+        if name == "en":
+            short = len(row["samples"]) < 5 * RATE
+            for key in ("all utterances", "under 5 s" if short else "5 s and more", row["dataset"]):
+                groups[key].append(i)
+        else:
+            groups[name].append(i)
+    return dict(groups)
+
+
+def gather(folder: Path, every: int) -> list[Row]:
+    """All recordings, each with its group."""
+    english = read(folder / "asr_en", every)
+    long = [row for row in read(folder / "asr_en", 1) if row["dataset"] == "long"]
+    utterances = [row for row in english if row["dataset"] != "long"]
+    for row in utterances:
+        row["group"] = "an4 (characters)" if row["dataset"] == "an4" else "en"
+    spoken = [row for row in utterances if row["group"] == "en"]
+    rows = [*utterances, long_recording(spoken, quiet_parts(long), LONG_S)]
+    for row in read(folder / "asr_multi", every):
+        row["group"] = f"{row['lang']} (characters)" if row["lang"] in UNSPACED else row["lang"]
+        rows.append(row)
+    return rows
+
+
+def measure(rows: list[Row]) -> dict[str, Any]:
+    """Run all systems over all rows, in turns."""
+    from tqdm import tqdm
+
+    workers = {system: Worker(system) for system in SYSTEMS}
+    texts: dict[str, list[str]] = {system: [] for system in SYSTEMS}
+    times: dict[str, list[float]] = {system: [] for system in SYSTEMS}
+    for i, row in enumerate(tqdm(rows, unit=" recording")):
+        for k in range(len(SYSTEMS)):
+            system = SYSTEMS[(i + k) % len(SYSTEMS)]
+            text, seconds = workers[system].run(row["samples"], row["lang"])
+            texts[system].append(text)
+            times[system].append(seconds)
+    memory = {s: {"loaded": w.loaded_mib, "peak": w.close()} for s, w in workers.items()}
+    table = {}
+    for group, indices in groups_of(rows).items():
+        some = [rows[i] for i in indices]
+        table[group] = {
+            "recordings": len(some),
+            "seconds": sum(len(row["samples"]) for row in some) / RATE,
+            "systems": {
+                system: {
+                    "error": error_rate(
+                        some, [texts[system][i] for i in indices], "characters" in group
+                    ),
+                    "time": sum(times[system][i] for i in indices),
+                }
+                for system in SYSTEMS
+            },
+        }
+    return {"groups": table, "memory_mib": memory, "texts": texts}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Error rates in percent; times as speechkit's share of the peer's."""
+    print(f"{result['machine']}, {result['threads']} threads, {result['date']}")
+    print(f"{'':24} {'files':>5} {'min':>6}  error rate, %                       our time / theirs")
+    names = ("ours", "fw", "fw batch", "openai", "fw", "fw batch", "openai")
+    print(f"{'':24} {'':>5} {'':>6} " + " ".join(f"{name:>8}" for name in names))
+    for group, entry in result["groups"].items():
+        systems = entry["systems"]
+        ours = systems["speechkit"]["time"]
+        cells = [f"{systems[system]['error']:8.2f}" for system in SYSTEMS]
+        cells += [f"{ours / systems[system]['time']:8.2f}" for system in SYSTEMS[1:]]
+        minutes = entry["seconds"] / 60
+        print(f"{group:24} {entry['recordings']:5} {minutes:6.1f} " + " ".join(cells))
+    for system, memory in result["memory_mib"].items():
+        print(
+            f"memory of {system}: {memory['loaded']:.0f} MiB loaded, {memory['peak']:.0f} at most"
+        )
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", default=os.environ.get("SPEECHKIT_EVAL", ""))
+    parser.add_argument("--json", type=Path, default=Path("out/asr.json"))
+    parser.add_argument("--every", type=int, default=1, help="take each Nth recording only")
+    args = parser.parse_args()
+    folder = Path(args.folder)
+    if not args.folder or not (folder / "asr_en" / "manifest.jsonl").is_file():
+        print("skipped: no evaluation speech; give its folder or set SPEECHKIT_EVAL")
+        return
+    result = measure(gather(folder, args.every))
+    result |= {
+        "date": date.today().isoformat(),
+        "machine": _processor(),
+        "threads": threads(),
+    }
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    show(result)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
