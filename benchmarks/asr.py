@@ -39,6 +39,7 @@ from speechkit.runtime import threads
 RATE = 16_000
 SYSTEMS = ("speechkit", "faster-whisper", "faster-whisper batched", "openai-whisper")
 LONG_S = 20 * 60
+PEERS_OF = {"long": SYSTEMS[:3], "multi": (SYSTEMS[0], SYSTEMS[3])}  # elsewhere all
 UNSPACED = ("zh", "ja", "he")  # scored by characters
 Row = dict[str, Any]
 
@@ -128,7 +129,9 @@ def long_recording(rows: list[Row], pauses: np.ndarray, seconds: float) -> Row:
         if total >= seconds * RATE:
             break
     samples = np.concatenate(parts)
-    return {"samples": samples, "text": " ".join(texts), "lang": "en", "group": "long"}
+    systems = PEERS_OF["long"]
+    text = " ".join(texts)
+    return {"samples": samples, "text": text, "lang": "en", "group": "long", "systems": systems}
 
 
 def quiet_parts(rows: list[Row]) -> np.ndarray:
@@ -195,6 +198,7 @@ def gather(folder: Path, every: int) -> list[Row]:
     rows = [*utterances, long_recording(spoken, quiet_parts(long), LONG_S)]
     for row in read(folder / "asr_multi", every):
         row["group"] = f"{row['lang']} (characters)" if row["lang"] in UNSPACED else row["lang"]
+        row["systems"] = PEERS_OF["multi"]
         rows.append(row)
     return rows
 
@@ -204,14 +208,14 @@ def measure(rows: list[Row]) -> dict[str, Any]:
     from tqdm import tqdm
 
     workers = {system: Worker(system) for system in SYSTEMS}
-    texts: dict[str, list[str]] = {system: [] for system in SYSTEMS}
-    times: dict[str, list[float]] = {system: [] for system in SYSTEMS}
+    texts: dict[str, dict[int, str]] = {system: {} for system in SYSTEMS}
+    times: dict[str, dict[int, float]] = {system: {} for system in SYSTEMS}
     for i, row in enumerate(tqdm(rows, unit=" recording")):
         for k in range(len(SYSTEMS)):
             system = SYSTEMS[(i + k) % len(SYSTEMS)]
-            text, seconds = workers[system].run(row["samples"], row["lang"])
-            texts[system].append(text)
-            times[system].append(seconds)
+            if system in row.get("systems", SYSTEMS):
+                run = workers[system].run(row["samples"], row["lang"])
+                texts[system][i], times[system][i] = run
     memory = {s: {"loaded": w.loaded_mib, "peak": w.close()} for s, w in workers.items()}
     table = {}
     for group, indices in groups_of(rows).items():
@@ -226,7 +230,7 @@ def measure(rows: list[Row]) -> dict[str, Any]:
                     ),
                     "time": sum(times[system][i] for i in indices),
                 }
-                for system in SYSTEMS
+                for system in some[0].get("systems", SYSTEMS)
             },
         }
     return {"groups": table, "memory_mib": memory, "texts": texts}
@@ -241,14 +245,18 @@ def show(result: dict[str, Any]) -> None:
     for group, entry in result["groups"].items():
         systems = entry["systems"]
         ours = systems["speechkit"]["time"]
-        cells = [f"{systems[system]['error']:8.2f}" for system in SYSTEMS]
-        cells += [f"{ours / systems[system]['time']:8.2f}" for system in SYSTEMS[1:]]
+        cells = [_cell(systems[s]["error"] if s in systems else None) for s in SYSTEMS]
+        cells += [_cell(ours / systems[s]["time"] if s in systems else None) for s in SYSTEMS[1:]]
         minutes = entry["seconds"] / 60
         print(f"{group:24} {entry['recordings']:5} {minutes:6.1f} " + " ".join(cells))
     for system, memory in result["memory_mib"].items():
         print(
             f"memory of {system}: {memory['loaded']:.0f} MiB loaded, {memory['peak']:.0f} at most"
         )
+
+
+def _cell(value: float | None) -> str:
+    return f"{'–':>8}" if value is None else f"{value:8.2f}"
 
 
 def main() -> None:

@@ -141,7 +141,7 @@ def _kindly(event: Callable[..., Any], blank: Any) -> Callable[..., Any]:
 def serve(
     host: str = "127.0.0.1",
     port: int = 7860,
-    engine: str = "reference",
+    engine: str = "fast",
     device: str = "auto",
     book: str | None = None,
     block: bool = True,

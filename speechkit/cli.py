@@ -375,7 +375,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--prompt", default="", help="text that sets style and spelling")
     p.add_argument("--hot-words", metavar="W", nargs="+", default=[], help="names to expect")
     p.add_argument("--clip", metavar="START-END", type=_clip, action="append", default=[])
-    p.add_argument("--beam-size", type=int, default=5, help="default: 5; 1 is greedy, quicker")
+    p.add_argument("--beam-size", type=int, default=3, help="default: 3; 1 is greedy, quicker")
     p.add_argument("--line-length", metavar="N", type=int, help="of subtitles, in characters")
     p.add_argument("--lines", metavar="N", type=int, default=2, help="of a subtitle (default: 2)")
     _add_asr_options(p, max_seconds=6 * 3600)

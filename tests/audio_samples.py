@@ -50,6 +50,31 @@ def tone(hz=440.0, seconds=1.0, rate=RATE, level=0.5):
     return (level * np.sin(2 * np.pi * hz * t)).astype(np.float32)
 
 
+def vowels(seconds, seed=0, rate=RATE):
+    """Vowels of a falling pitch, which a speech detector takes for speech."""
+    rng = np.random.default_rng(seed)
+    formants = np.array([(730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480)])
+    parts = []
+    while sum(map(len, parts)) < seconds * rate:
+        n = round(rate * rng.uniform(0.12, 0.3))
+        vowel, pitch = rng.choice(formants), rng.uniform(90, 140)
+        phase = 2 * np.pi * np.cumsum(pitch * np.linspace(1.1, 0.9, n)) / rate
+        partials = np.arange(1, 35)[:, None]
+        gains = 0.02 + (1 / (1 + ((pitch * partials - vowel) / 80) ** 2)).sum(1, keepdims=True)
+        syllable = (gains * np.sin(partials * phase) / partials**0.3).sum(0) * np.hanning(n)
+        parts += [0.4 * syllable / np.abs(syllable).max(), rng.normal(0, 0.01, round(0.03 * rate))]
+    return np.concatenate(parts)[: round(seconds * rate)].astype(np.float32)
+
+
+def cut(signal, rng, longest):
+    """The signal in pieces of random lengths, some of them empty."""
+    at = 0
+    while at < len(signal):
+        size = rng.choice([0, 1, rng.randrange(1, longest)])
+        yield signal[at : at + size]
+        at += size
+
+
 def sf_bytes(samples, rate=RATE, format="WAV", subtype=None):
     out = io.BytesIO()
     soundfile.write(out, samples, rate, format=format, subtype=subtype)

@@ -49,3 +49,11 @@ def loaded(asr, voice, encoder, monkeypatch):
         monkeypatch.setattr(f"speechkit.{module}.load_tts", lambda *_, **__: voice)
     for module in ("speaker", "speaker.book", "pipeline"):
         monkeypatch.setattr(f"speechkit.{module}.load_speaker_encoder", lambda *_, **__: encoder)
+
+
+@pytest.fixture
+def amplitude_detector(monkeypatch):
+    """Recognition takes the largest sample of a frame for the probability of speech."""
+    from scripted_asr import AmplitudeDetector
+
+    monkeypatch.setattr("speechkit.asr.windows.SpeechDetector", AmplitudeDetector)

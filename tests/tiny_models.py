@@ -12,20 +12,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, LAYERS, VOCABULARY, MELS, EOT = 64, 2, 51_865, 80, 50_257
+GELU = 3  # in CTranslate2's list of activations
 LONGEST = 16  # tokens after which the tiny Whisper stops
 
 
 def tiny_whisper(folder: Path, dtype: str = "<f2") -> dict[str, NDArray[Any]]:
-    """Write a multilingual Whisper, 2 layers of one 64-wide head, as a CTranslate2 `model.bin`.
+    """Write a multilingual Whisper, 2 layers of one 64-wide head, as CTranslate2 does.
 
     It hears (its text depends on the sound) but understands nothing. Returns the variables written.
     """
     variables = _whisper_variables(np.random.default_rng(7))
     arrays = {name: array.astype(dtype) for name, array in variables.items()}
-    scalars = {f"{side}/num_heads": np.array(1, "<i2") for side in ("encoder", "decoder")}
+    scalars = {
+        "encoder/num_heads": np.array(1, "<i2"),
+        "decoder/num_heads": np.array(1, "<i2"),
+        "decoder/activation": np.array(GELU, "i1"),
+        "decoder/pre_norm": np.array(1, "i1"),
+        "decoder/scale_embeddings": np.array(0, "i1"),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.bin").write_bytes(ctranslate2_file({**arrays, **scalars}))
+    _write_tokens(folder)
     return arrays
+
+
+def _write_tokens(folder: Path) -> None:
+    """The names of the tokens, of which only the special ones matter, and what may not be said."""
+    from whisper.tokenizer import get_tokenizer
+
+    tokenizer = get_tokenizer(True, num_languages=99, language="en", task="transcribe")
+    names = [f"token{i}" for i in range(VOCABULARY)]
+    names[EOT - 1] = ""  # as in the real file, by which CTranslate2 knows a multilingual one
+    for name, token in tokenizer.special_tokens.items():
+        names[token] = name
+    (folder / "vocabulary.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    starts = (tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm, tokenizer.no_speech)
+    tasks = (tokenizer.transcribe, tokenizer.translate)
+    config = {
+        "alignment_heads": [[1, 0]],
+        "lang_ids": sorted(tokenizer.all_language_tokens),
+        "suppress_ids": sorted({*tokenizer.non_speech_tokens, *starts, *tasks}),
+        "suppress_ids_begin": [*tokenizer.encode(" "), EOT],
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def ctranslate2_file(variables: dict[str, NDArray[np.generic]], version: int = 6) -> bytes:
@@ -89,7 +118,7 @@ def _whisper_variables(rng: np.random.Generator) -> dict[str, NDArray[np.float64
         norm(f"{attention}/layer_norm")
         linear(f"{attention}/linear_0", WIDTH, WIDTH)
         linear(f"{attention}/linear_1", 2 * WIDTH, WIDTH, no_bias=0)
-        linear(f"{attention}/linear_2", WIDTH, WIDTH, scale=12.0)
+        linear(f"{attention}/linear_2", WIDTH, WIDTH, scale=4.0)
     embeddings = normal(VOCABULARY, WIDTH, scale=1.0)
     v["decoder/embeddings/weight"] = embeddings
     # Late positions all but are the end token, so that decoding stops.

@@ -30,6 +30,9 @@ class Bfloat16Encoder:
 
     def __init__(self, encoder: Any) -> None:
         self.encoder = encoder.to(torch.bfloat16)
+        for module in self.encoder.modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                module.float()  # openai-whisper's take their input in float32
 
     @torch.inference_mode()
     def __call__(self, mel: torch.Tensor, wide: bool) -> NDArray[np.float32]:

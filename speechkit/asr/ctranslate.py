@@ -1,8 +1,8 @@
 """The fast engine for Whisper: CTranslate2, which encodes only what was said.
 
 Whisper was trained on windows of 30 s, and most of the work on a short utterance goes into the silence
-after it. Here the encoder reads the utterance alone, and its states are filled up to 30 s with the
-states of silence, computed once: without them the decoder does not find an end and repeats itself.
+after it. Here the encoder reads the utterance and a little silence, and states of silence, computed
+once, are put behind: without them the decoder does not find an end and repeats itself.
 
 On the CPU weights are int8 and activations float32; on CUDA float16. A step of the decoder is too
 small to be shared among threads, so each decoder has one, and several batches run side by side.
@@ -24,7 +24,14 @@ from numpy.typing import NDArray
 
 from speechkit import hub
 from speechkit.asr.bfloat16 import quicker_encoder
-from speechkit.asr.engine import TOKEN_S, WINDOW_FRAMES, DecodeOptions, Hypothesis, TimedWord
+from speechkit.asr.engine import (
+    MAX_TOKENS,
+    TOKEN_S,
+    WINDOW_FRAMES,
+    DecodeOptions,
+    Hypothesis,
+    TimedWord,
+)
 from speechkit.asr.openai import OpenAiEngine, build, timed_words
 from speechkit.errors import InputError, ProcessorError, WeightsError
 from speechkit.features import WHISPER_HOP, whisper_log_mel
@@ -32,6 +39,10 @@ from speechkit.runtime import choose_device, set_up_torch, threads
 
 log = logging.getLogger("speechkit")
 
+SHORT = 400  # positions, 8 s: states of windows up to this length are filled up to 30 s
+SILENCE_AFTER_LONG = (
+    250  # positions, 5 s: of silence after longer ones, whose end is found with less
+)
 PRECISIONS = {"cpu": ("int8", "float32"), "cuda": ("float16", "int8_float16", "float32")}
 
 
@@ -41,7 +52,7 @@ class States:
 
     Attributes:
         speech: (batch, frames / 2, state), what the encoder saw.
-        window: (batch, 1500, state), filled up with the states of silence.
+        window: (batch, up to 1500, state), with states of silence behind them.
     """
 
     speech: NDArray[np.float32]
@@ -94,16 +105,26 @@ class CTranslate2Engine:
             self.multilingual, num_languages=len(self.languages), language=language, task=task
         )
 
-    def encode(self, mel: torch.Tensor) -> States:
-        """Log-mel (batch, n_mels, frames), an even number up to 3000 of them."""
+    def encode(self, mel: torch.Tensor, frames: Sequence[int] | None = None) -> States:
+        """Log-mel (batch, n_mels, frames); of each window an even number of frames up to 3000."""
         run = self._bfloat16 or self._run_encoder
-        # On a CPU a batch takes longer than its windows one by one.
-        parts = (
-            [mel] if self._device == "cuda" or len(mel) == 1 else torch.tensor_split(mel, len(mel))
+        if self._device == "cuda" or len(mel) == 1:
+            parts = [run(mel, wide=True)]
+        else:  # on a CPU a batch takes longer than its windows one by one
+            lengths = frames or [mel.shape[-1]] * len(mel)
+            parts = [run(mel[i : i + 1, :, :n], wide=False) for i, n in enumerate(lengths)]
+        seen = max(part.shape[1] for part in parts)
+        end = seen + SILENCE_AFTER_LONG if seen > SHORT else self._silence.shape[1]
+        silence = self._silence[:, :end]
+        window = np.concatenate(
+            [
+                np.concatenate(
+                    [part, silence[:, part.shape[1] :].repeat(len(part), axis=0)], axis=1
+                )
+                for part in parts
+            ]
         )
-        speech = np.concatenate([run(part, wide=len(parts) == 1) for part in parts])
-        rest = self._silence[:, speech.shape[1] :].repeat(len(speech), axis=0)
-        return States(speech, np.concatenate([speech, rest], axis=1))
+        return States(window[:, :seen], window)
 
     def _run_encoder(self, mel: torch.Tensor, wide: bool) -> NDArray[np.float32]:
         model = self._wide if wide else self.model
@@ -126,16 +147,18 @@ class CTranslate2Engine:
         """
         if options.temperature > 0:
             return self._drawer().decode(torch.from_numpy(encoded.window), options)
-        start = self._start(options)
+        start, new = self._start(options), len(options.prefix) + options.max_tokens
         results = self.model.generate(
             _view(encoded.window),
-            [start] * len(encoded.window),
+            [[*start, *options.prefix]] * len(encoded.window),
             beam_size=options.beam_size,
-            max_length=len(start) + options.max_tokens,
+            # At most half of it is new, and all of it has to fit into the decoder's context.
+            max_length=min(2 * MAX_TOKENS, max(2 * new, len(start) + new - 1)),
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return [_hypothesis(result, options.prefix) for result in results]
+        end = self.tokenizer(options.language, options.task).eot
+        return [_hypothesis(result, len(options.prefix), end) for result in results]
 
     def align(
         self,
@@ -154,10 +177,10 @@ class CTranslate2Engine:
         ]
 
     def _start(self, options: DecodeOptions) -> list[int]:
-        """The tokens that the decoder starts from."""
+        """The tokens that the decoder starts from, before the prefix."""
         tokenizer = self.tokenizer(options.language, options.task)
         earlier = [tokenizer.sot_prev, *options.prompt] if options.prompt else []
-        return [*earlier, *tokenizer.sot_sequence_including_notimestamps, *options.prefix]
+        return [*earlier, *tokenizer.sot_sequence_including_notimestamps]
 
     def _drawer(self) -> OpenAiEngine:
         with self._building:
@@ -238,11 +261,15 @@ def _view(array: NDArray[Any]) -> Any:
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(array, np.float32))
 
 
-def _hypothesis(result: Any, prefix: tuple[int, ...]) -> Hypothesis:
-    """The score is the sum over tokens and end divided by the tokens; here the end counts too."""
-    tokens = tuple(result.sequences_ids[0])
-    mean = float(result.scores[0]) * len(tokens) / (len(tokens) + 1)
-    return Hypothesis((*prefix, *tokens), mean, float(result.no_speech_prob))
+def _hypothesis(result: Any, given: int, end: int) -> Hypothesis:
+    """The score is the sum over the new tokens and the end, divided by all tokens, the given ones too.
+
+    Here it is divided by what it sums up. Times and other marks, which come after `end`, are no text.
+    """
+    tokens = result.sequences_ids[0]
+    mean = float(result.scores[0]) * len(tokens) / (len(tokens) - given + 1)
+    text = tuple(token for token in tokens if token < end)
+    return Hypothesis(text, mean, float(result.no_speech_prob))
 
 
 def _words(result: Any, tokens: list[int], tokenizer: Any) -> list[TimedWord]:

@@ -85,8 +85,12 @@ class AsrEngine(Protocol):
     def tokenizer(self, language: str, task: str) -> Any:
         """openai-whisper's `Tokenizer` for this model."""
 
-    def encode(self, mel: torch.Tensor) -> Any:
-        """Log-mel (batch, n_mels, frames) → the engine's own encoded windows."""
+    def encode(self, mel: torch.Tensor, frames: Sequence[int] | None = None) -> Any:
+        """Log-mel (batch, n_mels, frames) → the engine's own encoded windows.
+
+        `frames` says how many of each window's frames matter (all of them if None); the others hold
+        silence, and an engine may leave them out.
+        """
 
     def detect_language(self, encoded: Any) -> list[dict[str, float]]:
         """For each window: language code → probability."""

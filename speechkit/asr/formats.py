@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from speechkit.errors import InputError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from speechkit.asr.transcript import Segment, Transcript
 
 FORMATS = ("txt", "srt", "vtt", "tsv", "json")
+SHORTEST_S = 0.001  # players refuse a cue that ends as it begins
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ def write(transcript: Transcript, format: str, line_length: int | None, lines: i
             for s in segments
         )
         return "start\tend\ttext\n" + "".join(rows)
-    cues = [cue for segment in segments for cue in cues_of(segment, line_length, lines)]
+    cues = [
+        replace(cue, end=max(cue.end, cue.start + SHORTEST_S))
+        for segment in segments
+        for cue in cues_of(segment, line_length, lines)
+    ]
     if format == "srt":
         return "".join(
             f"{i}\n{_clock(c.start, ',')} --> {_clock(c.end, ',')}\n{_srt_text(c.lines)}\n\n"

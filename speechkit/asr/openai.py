@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class OpenAiEngine:
         )
 
     @torch.inference_mode()
-    def encode(self, mel: torch.Tensor) -> torch.Tensor:
+    def encode(self, mel: torch.Tensor, frames: Sequence[int] | None = None) -> torch.Tensor:
         """Log-mel (batch, n_mels, 3000) → encoder states (batch, 1500, n_audio_state)."""
         with _one_at_a_time:
             states: torch.Tensor = self.model.encoder(mel.to(self.model.device))
@@ -90,11 +91,22 @@ class OpenAiEngine:
             without_timestamps=True,
             fp16=False,
         )
-        with _one_at_a_time, seeded(options.seed):
-            results = decode(self.model, encoded, whisper_options)
+        # With several hypotheses it takes one window; a draw must not depend on the others either.
+        size = 1 if options.beam_size > 1 or options.temperature > 0 else len(encoded)
+        results = []
+        with _one_at_a_time:
+            for start in range(0, len(encoded), size):
+                with seeded(options.seed):
+                    results += decode(self.model, encoded[start : start + size], whisper_options)
+        # Times and other marks, which come after the end token, are no text.
+        end = self.tokenizer(options.language, options.task).eot
         return [
-            Hypothesis((*options.prefix, *r.tokens), float(r.avg_logprob), float(r.no_speech_prob))
-            for r in results
+            Hypothesis(
+                (*options.prefix, *(token for token in result.tokens if token < end)),
+                float(result.avg_logprob),
+                float(result.no_speech_prob),
+            )
+            for result in results
         ]
 
     @torch.inference_mode()
@@ -164,7 +176,8 @@ def build(folder: Path, name: str, device: str) -> Any:
     except (RuntimeError, KeyError, ValueError) as e:
         raise WeightsError(f"{folder}: the weights do not fit openai-whisper: {e}") from e
     if name in whisper._ALIGNMENT_HEADS:
-        model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
+        with suppress(RuntimeError):  # a folder may bear the name of a model of another size
+            model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
     return model.to(device)
 
 

@@ -59,17 +59,15 @@ class WindowReader:
         self.engine = engine
 
     def encode(self, windows: Sequence[Window], full: bool = False) -> Encoded:
-        """Encode windows, filled up with silence to the longest of them and a tail, or to 30 s."""
+        """Encode windows, each with a tail of silence, or filled up to 30 s."""
         full = full or self.engine.full_windows
-        frames = max(len(window.samples) for window in windows) // WHISPER_HOP
-        frames = round(max(frames + TAIL_S * FRAMES_PER_SECOND, SHORTEST_S * FRAMES_PER_SECOND))
-        frames = WINDOW_FRAMES if full else min(frames + frames % 2, WINDOW_FRAMES)
-        samples = torch.zeros(len(windows), frames * WHISPER_HOP)
+        frames = [WINDOW_FRAMES if full else _frames(window) for window in windows]
+        samples = torch.zeros(len(windows), max(frames) * WHISPER_HOP)
         for row, window in zip(samples, windows, strict=True):
             length = min(len(window.samples), len(row))
             row[:length] = torch.from_numpy(window.samples[:length])
         mel = whisper_log_mel(samples, self.engine.n_mels)
-        return Encoded(tuple(windows), self.engine.encode(mel), full)
+        return Encoded(tuple(windows), self.engine.encode(mel, frames), full)
 
     def read(
         self, windows: Sequence[Window], options: DecodeOptions, encoded: Encoded | None = None
@@ -142,6 +140,12 @@ class WindowReader:
 
 def _merit(hypothesis: Hypothesis, reason: str | None) -> tuple[bool, float]:
     return reason == DOUBT, hypothesis.mean_log_probability
+
+
+def _frames(window: Window) -> int:
+    """How many frames of a window the encoder sees: an even number."""
+    seconds = max(window.duration + TAIL_S, SHORTEST_S)
+    return min(2 * round(seconds * FRAMES_PER_SECOND / 2), WINDOW_FRAMES)
 
 
 def is_spaced(options: DecodeOptions) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -64,6 +64,7 @@ class _Recording:
 
 
 _Entry: TypeAlias = tuple[_Recording, Window | None]  # None: the recording ends
+_Submitted: TypeAlias = tuple[list[_Entry], list[tuple[tuple[int, ...], "Future[list[Reading]]"]]]
 
 
 class Transcriber:
@@ -90,7 +91,7 @@ class Transcriber:
         prompt: str = "",
         hot_words: Sequence[str] = (),
         clips: Sequence[Clip] = (),
-        beam_size: int = 5,
+        beam_size: int = 3,
         seed: int = 0,
         limits: Limits | None = None,
         progress: Progress | None = None,
@@ -106,7 +107,7 @@ class Transcriber:
             hot_words: names and terms to expect; they go before the prompt.
             clips: stretches to read, (start, end) in seconds, end None for the rest; in order and
                 apart. All is read without any.
-            beam_size: hypotheses kept while decoding; 1 is greedy, quicker and a little worse.
+            beam_size: hypotheses kept while decoding; 1 is greedy: quicker, and worse.
             seed: of the draws that a window needs when the first attempts fail.
             limits: on the size of the recording.
             progress: called with the seconds done and the seconds in all.
@@ -227,7 +228,7 @@ class Transcriber:
         prompt: str = "",
         hot_words: Sequence[str] = (),
         clips: Sequence[Clip] = (),
-        beam_size: int = 5,
+        beam_size: int = 3,
         seed: int = 0,
         limits: Limits | None = None,
     ) -> _Request:
@@ -284,14 +285,22 @@ class Transcriber:
         None in place of the second says that the recording is done, or has an error.
         """
         pool: list[_Entry] = []
+        before: _Submitted | None = None  # the workers read it while the next pool is gathered
         size = BATCH  # the first results come early
         for recording in recordings:
+            heard = 0.0  # seconds of speech; the first 30 say the language
             for entry in self._entries(recording, request):
                 pool.append(entry)
-                if len(pool) >= size:
-                    yield from self._read_pool(pool, request)
-                    pool, size = [], POOL
-        yield from self._read_pool(pool, request)
+                heard += entry[1].duration if entry[1] else WINDOW_S
+                if len(pool) >= size and (recording.language or heard >= WINDOW_S):
+                    submitted = self._submit(pool, request)
+                    if before:
+                        yield from self._collect(before, request)
+                    pool, before, size = [], submitted, POOL
+        submitted = self._submit(pool, request)
+        if before:
+            yield from self._collect(before, request)
+        yield from self._collect(submitted, request)
 
     def _entries(self, recording: _Recording, request: _Request) -> Iterator[_Entry]:
         """The recording's windows, then its end."""
@@ -302,10 +311,8 @@ class Transcriber:
             recording.error = e
         yield recording, None
 
-    def _read_pool(
-        self, pool: list[_Entry], request: _Request
-    ) -> Iterator[tuple[_Recording, float | None]]:
-        """Read the windows of the pool in batches of about one length, then go through it in order."""
+    def _submit(self, pool: list[_Entry], request: _Request) -> _Submitted:
+        """Have the windows of a pool read in batches of about one length."""
         windows = [(i, r, window) for i, (r, window) in enumerate(pool) if window]
         encoded = None
         for recording in {id(r): r for _, r, _ in windows if r.language is None}.values():
@@ -313,22 +320,29 @@ class Transcriber:
             probabilities, encoded = self._probabilities(own)
             recording.language = max(probabilities, key=lambda code: probabilities[code])
             recording.probability = probabilities[recording.language]
-        results: dict[int, Reading] = {}
         by_language: dict[str, list[tuple[int, Window]]] = {}
         for i, recording, window in windows:
             by_language.setdefault(recording.language or "en", []).append((i, window))
-        batches: list[tuple[tuple[int, ...], tuple[Window, ...], DecodeOptions]] = []
+        reuse = encoded if len(windows) == 1 else None
+        batches = []
         for language, entries in by_language.items():
             options = replace(request.options, language=language)
-            entries.sort(key=lambda entry: len(entry[1].samples))
+            entries.sort(key=lambda entry: -len(entry[1].samples))  # the longest first
             size = min(BATCH, -(-len(entries) // threads()))
             for start in range(0, len(entries), size):
                 indices, batch = zip(*entries[start : start + size], strict=True)
-                batches.append((indices, batch, options))
-        reuse = encoded if len(windows) == 1 else None
-        read = self._workers.map(lambda b: self._reader.read(b[1], b[2], reuse), batches)
-        for (indices, _, _), readings in zip(batches, read, strict=True):
-            results.update(zip(indices, readings, strict=True))
+                future = self._workers.submit(self._reader.read, batch, options, reuse)
+                batches.append((indices, future))
+        return pool, batches
+
+    def _collect(
+        self, submitted: _Submitted, request: _Request
+    ) -> Iterator[tuple[_Recording, float | None]]:
+        """Wait for a pool's results and go through it in order."""
+        pool, batches = submitted
+        results: dict[int, Reading] = {}
+        for indices, future in batches:
+            results.update(zip(indices, future.result(), strict=True))
         for i, (recording, entry) in enumerate(pool):
             if entry:
                 recording.items += _items(results[i], request.words)
@@ -393,7 +407,7 @@ def _sample(second: float | None, otherwise: int) -> int:
 def _checked_clips(clips: Sequence[Clip]) -> tuple[Clip, ...]:
     at = 0.0
     for start, end in clips:
-        if not at <= start or (end is not None and not start < end):
+        if not at <= start < math.inf or (end is not None and not start < end < math.inf):
             raise InputError(f"clips are {list(clips)}; give (start, end) in order and apart")
         at = math.inf if end is None else end
     return tuple(clips)

@@ -27,7 +27,7 @@ class Cutting:
         onset, offset: speech begins at this probability and ends below that one.
     """
 
-    max_window: float = 30.0
+    max_window: float = 15.0
     max_pause: float = 1.0
     margin: float = 0.8
     onset: float = 0.5
@@ -126,8 +126,8 @@ class Windower:
             view = self._speech[:longest]  # what comes later changes nothing, however it is fed
             loud = np.flatnonzero(view[onset:] >= cutting.offset) + onset
             gaps = np.flatnonzero(np.diff(loud, append=len(view)) > pause)
-            if len(gaps):  # a long pause begins there
-                yield self._take(min(int(loud[gaps[0]]) + 1 + margin, len(view)), cut=False)
+            if len(gaps):  # a long pause begins there; the margin stays in it
+                yield self._take(int(loud[gaps[0]]) + 1 + min(margin, pause), cut=False)
             elif len(self._speech) > longest:
                 yield self._take(_best_cut(view, cutting.offset), cut=True)
             elif final:

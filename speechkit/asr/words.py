@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ from speechkit.vad import FRAME_S, QUIET, Probabilities
 MAX_PAUSE = 0.5  # seconds; no word lies in a longer one
 SENTENCE_PAUSE = 0.8  # a longer silence between words ends a segment
 SENTENCE_ENDS = tuple(".?!…。？！｡؟۔।")
+CLOSING = "\"'”’»)]」』）"  # may follow the mark that ends a sentence
 MIN_SENTENCE = 1.0  # seconds; a shorter one, such as "Mr.", goes on
 _SLACK = FRAME_S  # speech is detected about a frame late
 
@@ -49,7 +51,7 @@ def place_words(aligned: list[TimedWord], window: Window, spaced: bool) -> tuple
 
 def interpolate_words(text: str, window: Window, spaced: bool) -> tuple[Word, ...]:
     """Words spread over a window in proportion to their letters, where there is no alignment."""
-    parts = [f" {part}" for part in text.split()] if spaced else list(text.strip())
+    parts = [f" {p}" for p in text.split()] if spaced else re.findall(r"\s*\S", text.strip())
     bounds = np.cumsum([0, *(len(part) for part in parts)])
     times = window.start_s + window.duration * bounds / max(1, bounds[-1])
     return tuple(
@@ -71,7 +73,7 @@ def sentences(words: Iterable[Word]) -> Iterator[list[Word]]:
             group = []
         group.append(word)
         long_enough = word.end - group[0].start >= MIN_SENTENCE
-        if long_enough and word.text.rstrip("\"'”’»)]").endswith(SENTENCE_ENDS):
+        if long_enough and word.text.rstrip(CLOSING).endswith(SENTENCE_ENDS):
             yield group
             group = []
     if group:
