@@ -24,6 +24,7 @@ from speechkit.errors import InputError, WeightsError
 SAMPLE_RATE = 16_000
 FRAME = 512  # samples that one probability stands for: 32 ms
 FRAME_S = FRAME / SAMPLE_RATE
+SPEECH = 0.5  # the probability from which on speech begins
 QUIET = 0.35  # the probability below which a frame belongs to a pause, once speech has begun
 _CONTEXT, _STATE, _BLOCK = 64, (1, 1, 128), 512  # samples, the LSTM's shape, frames in one call
 
@@ -83,7 +84,7 @@ class SpeechDetector:
 def detect_speech(
     source: AudioSource,
     *,
-    threshold: float = 0.5,
+    threshold: float = SPEECH,
     min_pause: float = 0.1,
     min_speech: float = 0.1,
     limits: Limits | None = None,

@@ -51,7 +51,7 @@ class AmplitudeDetector:
 
 def signal(*parts: int | float | Sequence[int]) -> NDArray[np.float32]:
     """Words (int, or several in a list) 0.1 s apart, and silences (float, seconds)."""
-    pieces: list[NDArray[np.float32]] = []
+    pieces = [np.zeros(0, np.float32)]
     for part in parts:
         if isinstance(part, float):
             pieces.append(np.zeros(round(part * RATE), np.float32))

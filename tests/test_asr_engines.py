@@ -96,7 +96,15 @@ def test_encoded_windows_agree(engines, mel):
     np.testing.assert_allclose(fast, reference, atol=2e-5)
 
 
-@pytest.mark.parametrize("options", [GREEDY, BEAM, replace(BEAM, language="de", prompt=(5, 77))])
+@pytest.mark.parametrize(
+    "options",
+    [
+        GREEDY,
+        BEAM,
+        replace(BEAM, language="de", prompt=(5, 77)),
+        replace(GREEDY, task="translate", prefix=(1000, 2000, 3000)),
+    ],
+)
 def test_texts_and_their_probabilities_agree(engines, mel, options):
     fast, reference = (engines[name].decode(engines[name].encode(mel), options) for name in ENGINES)
     assert [h.tokens for h in fast] == [h.tokens for h in reference]

@@ -1,6 +1,5 @@
 """Whisper on its real weights: the engines agree, words are right and timed, silence has none."""
 
-import difflib
 import json
 import random
 from itertools import pairwise
@@ -67,6 +66,18 @@ def english(request: pytest.FixtureRequest) -> dict[str, Audio]:
     return {name: load_audio(folder / name, RATE) for name in ENGLISH}
 
 
+@pytest.fixture(scope="module")
+def long_speech(request: pytest.FixtureRequest) -> tuple[Audio, str]:
+    """A minute of reading, and its text."""
+    try:
+        folder: Path = request.getfixturevalue("eval_dir") / "asr_en"
+    except pytest.skip.Exception:
+        return request.getfixturevalue("voice").synthesize(SPOKEN[-1]).resample(RATE), SPOKEN[-1]
+    rows = map(json.loads, (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
+    row = next(row for row in rows if row["audio"].endswith("sonnet001.mp3"))
+    return load_audio(folder / row["audio"], RATE), row["text"]
+
+
 def whole(audio: Audio) -> Window:
     """The first 30 s as one window."""
     samples = audio.samples[: 30 * RATE]
@@ -103,7 +114,7 @@ def test_in_float32_the_engines_agree_number_by_number(
     reference: Transcriber, exact: Transcriber, english: dict[str, Audio]
 ) -> None:
     options = DecodeOptions("en")
-    for audio in english.values():
+    for audio in list(english.values())[:4]:
         window = whole(audio)
         ours = exact._reader.encode([window], full=True)
         theirs = reference._reader.encode([window])
@@ -133,8 +144,9 @@ def test_in_float32_the_engines_agree_number_by_number(
 def test_int8_and_cut_windows_change_few_words(
     asr: Transcriber, reference: Transcriber, english: dict[str, Audio]
 ) -> None:
-    said = [reference.transcribe(audio, language="en").text for audio in english.values()]
-    heard = [asr.transcribe(audio, language="en").text for audio in english.values()]
+    some = list(english.values())[:4]
+    said = [reference.transcribe(audio, language="en").text for audio in some]
+    heard = [asr.transcribe(audio, language="en").text for audio in some]
     counted = jiwer.process_words([normal(t) for t in said], [normal(t) for t in heard])
     words = sum(len(normal(t).split()) for t in said)
     print(
@@ -186,8 +198,8 @@ def test_other_languages_are_detected(
     assert 0.5 < ours.language_probability < 1
     joint = "" if language == "zh" else " "
     assert joint.join(word.text for word in words_of(ours)) == ours.text
-    theirs = reference.transcribe(audio).text
-    assert difflib.SequenceMatcher(None, ours.text, theirs, autojunk=False).ratio() > 0.8
+    if language == "de":  # Chinese may come in either of its scripts
+        assert differences(reference.transcribe(audio).text, ours.text).wer < 0.5
 
 
 def test_translation_into_english(asr: Transcriber, eval_dir: Path) -> None:
@@ -197,12 +209,13 @@ def test_translation_into_english(asr: Transcriber, eval_dir: Path) -> None:
     assert {"the", "radio", "songs"} <= set(ours.text.lower().split())
 
 
-def test_hot_words_and_prompt_steer_the_spelling(asr: Transcriber, voice: Any) -> None:
-    audio = voice.synthesize("My friend Zarathustra lives in the town of Quillhaven.")
+def test_hot_words_steer_the_spelling(asr: Transcriber, voice: Any) -> None:
+    audio = voice.synthesize("We met Aimee and Geoff at the harbour.")
+    names = ["Aimee", "Geoff", "harbour"]
     plain = asr.transcribe(audio, language="en").text
-    steered = asr.transcribe(audio, language="en", hot_words=["Zarathustra", "Quillhaven"]).text
-    assert "Quillhaven" not in plain
-    assert "Quillhaven" in steered
+    assert not any(name in plain for name in names)
+    steered = asr.transcribe(audio, language="en", hot_words=names).text
+    assert all(name in steered for name in names)
 
 
 def test_clips_are_read_alone(asr: Transcriber, voice: Any) -> None:
@@ -224,21 +237,19 @@ def test_clips_are_read_alone(asr: Transcriber, voice: Any) -> None:
 
 
 def test_no_word_is_lost_or_doubled_at_a_cut(
-    asr: Transcriber, english: dict[str, Audio], monkeypatch: pytest.MonkeyPatch
+    asr: Transcriber, long_speech: tuple[Audio, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The longest recording, its windows at most 6, 6.5, ... 12 s long, so that the cuts wander."""
-    audio = max(english.values(), key=lambda a: a.duration)
-    whole_text = asr.transcribe(audio, language="en").text
-    lost = doubled = cuts = 0
-    for longest in np.arange(6, 12.5, 0.5):
-        monkeypatch.setattr(
-            transcriber, "CUTTING", Cutting(max_window=float(longest), max_pause=9.0)
-        )
-        counted = differences(whole_text, asr.transcribe(audio, language="en").text)
-        lost, doubled = lost + counted.deletions, doubled + counted.insertions
+    """Windows of at most 6, 6.5, ... 12 s, so that the cuts wander by half seconds."""
+    audio, said = long_speech
+    errors, cuts = {}, 0
+    for longest in (30.0, *np.arange(6, 12.5, 0.5).tolist()):
+        monkeypatch.setattr(transcriber, "CUTTING", Cutting(max_window=longest, max_pause=9.0))
+        counted = differences(said, asr.transcribe(audio, language="en", beam_size=1).text)
+        errors[longest] = counted.deletions + counted.insertions
         cuts += int(audio.duration / longest)
-    print(f"{cuts} cuts: {lost} words fewer, {doubled} more")
-    assert lost + doubled < 0.3 * cuts
+    print(f"{cuts} cuts; words lost or added by the longest window: {errors}")
+    assert max(errors.values()) - min(errors.values()) <= 6  # in all, wherever the cuts are
+    assert np.mean(list(errors.values())) < 0.08 * len(normal(said).split())
 
 
 # Words
@@ -255,7 +266,7 @@ def test_words_are_in_order_inside_and_in_no_pause(
         assert all(a.end <= b.start for a, b in pairwise(words))
         assert all(w.source in ("aligned", "interpolated") for w in words)
         assert np.mean([w.source == "aligned" for w in words]) > 0.9
-        speech = detect_speech(audio, min_pause=0.5)
+        speech = detect_speech(audio, min_pause=0.5, min_speech=0.0)
         for (_, a), (b, _) in pairwise([(s.start, s.end) for s in speech]):
             inside = [w for w in words if min(w.end, b) - max(w.start, a) > 0.2]
             assert not inside, (a, b, inside)
@@ -318,18 +329,20 @@ def live(asr: Transcriber, audio: Audio, piece_s: float, **options: Any) -> list
     return list(asr.stream(pieces, **options))
 
 
-def test_live_words_are_never_taken_back_and_are_those_of_the_file(
-    asr: Transcriber, english: dict[str, Audio]
+def test_live_words_are_never_taken_back_and_are_those_that_were_said(
+    asr: Transcriber, long_speech: tuple[Audio, str]
 ) -> None:
-    for audio in [english[name] for name in (next(iter(english)), list(english)[-1])]:
-        results = live(asr, audio, 0.1, language="en")
-        certain = ""
-        for result in results:
-            assert normal(result.text).startswith(normal(certain))
-            certain = "" if result.final else result.text
-        finals = [result for result in results if result.final]
-        assert len(results) > 2 * len(finals)
-        words = [word for result in finals for word in result.words]
-        assert all(a.end <= b.start + 0.1 for a, b in pairwise(words))
-        heard = " ".join(result.text for result in finals)
-        assert differences(asr.transcribe(audio, language="en").text, heard).wer < 0.2
+    audio, said = long_speech
+    results = live(asr, audio, 0.1, language="en")
+    certain = ""
+    for result in results:
+        assert normal(result.text).startswith(normal(certain))
+        certain = "" if result.final else result.text
+    finals = [result for result in results if result.final]
+    assert len(results) > 2 * len(finals)
+    words = [word for result in finals for word in result.words]
+    assert all(a.end <= b.start + 0.1 for a, b in pairwise(words))
+    heard = differences(said, " ".join(result.text for result in finals)).wer
+    alone = differences(said, asr.transcribe(audio, language="en").text).wer
+    print(f"WER live {heard:.3f}, whole {alone:.3f}")
+    assert heard < alone + 0.1

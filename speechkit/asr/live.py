@@ -9,14 +9,11 @@ that are certain, so those are never taken back.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from speechkit.asr.engine import DecodeOptions, Hypothesis
+from speechkit.asr.engine import WINDOW_S, DecodeOptions, Hypothesis
 from speechkit.asr.reader import Encoded, WindowReader, bounded
 from speechkit.asr.transcript import Word
 from speechkit.asr.windows import Cutting, Window, Windower
@@ -63,12 +60,12 @@ class LiveReader:
         """`language` None: it is detected in the first utterance and kept."""
         self._reader, self._engine = reader, reader.engine
         self._options, self._language = options, language
-        self._windower = Windower(Cutting(max_pause=PAUSE_S))
-        self._begin(())
+        self._windower = Windower(Cutting(max_window=WINDOW_S, max_pause=PAUSE_S))
+        self._begin()
 
-    def _begin(self, certain: tuple[int, ...]) -> None:
-        """Begin an utterance with these certain tokens."""
-        self._certain = certain
+    def _begin(self) -> None:
+        """Begin an utterance."""
+        self._certain: tuple[int, ...] = ()  # tokens
         self._last: list[list[int]] = []  # the last guess after them, in words
         self._guessed_s = 0.0  # length of the utterance at that guess
 
@@ -82,7 +79,7 @@ class LiveReader:
         if pending.duration - self._guessed_s >= max(STEP_S, pending.duration * STEP_SHARE):
             yield self._guess(pending)
             if pending.duration > LONGEST_S and self._certain:
-                yield from self._cut(pending)
+                yield self._cut(pending)
 
     def finish(self) -> Iterator[LiveSegment]:
         """The stream ends."""
@@ -118,23 +115,16 @@ class LiveReader:
         words = reading.words
         if not words:  # a guard took all, but some of it has been given away
             words = self._place(encoded, options)
-        self._begin(())
+        self._begin()
         return _final(words, window, options)
 
-    def _cut(self, window: Window) -> Iterator[LiveSegment]:
-        """End a long utterance in the longest pause between certain words, if there is one."""
+    def _cut(self, window: Window) -> LiveSegment:
+        """End a long utterance behind its last certain word."""
         encoded, options = self._encode(window)
         words = self._place(encoded, options)
-        gaps = [b.start - a.end for a, b in itertools.pairwise(words)]
-        if not gaps:
-            return
-        at = len(gaps) - 1 - int(np.argmax(gaps[::-1]))
-        before, after = words[: at + 1], words[at + 1 :]
-        taken = self._windower.cut((before[-1].end + after[0].start) / 2)
-        text = "".join(word.text for word in after)
-        rest = self._engine.tokenizer(options.language, options.task).encode(text)
-        self._begin(tuple(rest))
-        yield _final(before, taken, options)
+        taken = self._windower.cut(words[-1].end)
+        self._begin()
+        return _final(words, taken, options)
 
     def _encode(self, window: Window, last: bool = False) -> tuple[Encoded, DecodeOptions]:
         """The window encoded, and the options to read it with."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from speechkit.asr.engine import (
@@ -62,11 +63,11 @@ class WindowReader:
         """Encode windows, each with a tail of silence, or filled up to 30 s."""
         full = full or self.engine.full_windows
         frames = [WINDOW_FRAMES if full else _frames(window) for window in windows]
-        samples = torch.zeros(len(windows), max(frames) * WHISPER_HOP)
+        samples = np.zeros((len(windows), max(frames) * WHISPER_HOP), np.float32)
         for row, window in zip(samples, windows, strict=True):
             length = min(len(window.samples), len(row))
-            row[:length] = torch.from_numpy(window.samples[:length])
-        mel = whisper_log_mel(samples, self.engine.n_mels)
+            row[:length] = window.samples[:length]
+        mel = whisper_log_mel(torch.from_numpy(samples), self.engine.n_mels)
         return Encoded(tuple(windows), self.engine.encode(mel, frames), full)
 
     def read(

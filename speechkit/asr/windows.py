@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechkit.decode import Samples
-from speechkit.vad import FRAME, FRAME_S, QUIET, SAMPLE_RATE, Probabilities, SpeechDetector
+from speechkit.vad import FRAME, FRAME_S, QUIET, SAMPLE_RATE, SPEECH, Probabilities, SpeechDetector
+
+CUT_SEARCH = 6  # frames, 0.2 s
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Cutting:
     max_window: float = 15.0
     max_pause: float = 1.0
     margin: float = 0.8
-    onset: float = 0.5
+    onset: float = SPEECH
     offset: float = QUIET
 
 
@@ -106,10 +108,12 @@ class Windower:
         first = max(0, onset - _frames(self.cutting.margin))
         return self._window(first, len(self._speech))
 
-    def cut(self, end_s: float) -> Window:
-        """End the pending window at a time inside it."""
-        frames = round((end_s * SAMPLE_RATE - self._offset) / FRAME) - self._start
-        return self._take(min(max(1, frames), len(self._speech)), cut=True)
+    def cut(self, near_s: float) -> Window:
+        """End the pending window where it is quietest within 0.2 s of a time inside it."""
+        middle = round((near_s * SAMPLE_RATE - self._offset) / FRAME) - self._start
+        first = min(max(1, middle - CUT_SEARCH), len(self._speech) - 1)
+        near = self._speech[first : max(middle + CUT_SEARCH, first + 1)]
+        return self._take(first + int(np.argmin(near)), cut=True)
 
     def _windows(self, final: bool) -> Iterator[Window]:
         cutting, margin = self.cutting, _frames(self.cutting.margin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from speechkit.asr.engine import TimedWord
 from speechkit.asr.transcript import Segment, Word
 from speechkit.asr.windows import Window
-from speechkit.vad import FRAME_S, QUIET, Probabilities
+from speechkit.vad import FRAME_S, SPEECH, Probabilities, speech_frames
 
 MAX_PAUSE = 0.5  # seconds; no word lies in a longer one
 SENTENCE_PAUSE = 0.8  # a longer silence between words ends a segment
@@ -106,14 +107,18 @@ def _join_parts(words: list[TimedWord]) -> list[TimedWord]:
 
 
 def _pauses(speech: Probabilities, duration: float) -> Iterator[tuple[float, float]]:
-    """Start and end of each pause of more than 0.5 s, in seconds of the window."""
-    quiet = np.concatenate([[False], speech < QUIET, [False]])
-    edges = np.flatnonzero(np.diff(quiet.astype(np.int8)))
-    for first, after in zip(edges[::2], edges[1::2], strict=True):
-        start = first * FRAME_S + _SLACK if first else 0.0
-        end = after * FRAME_S - _SLACK if after < len(speech) else duration
-        if end - start > MAX_PAUSE - 2 * _SLACK:
-            yield start, end
+    """Start and end of each pause of more than 0.5 s, in seconds of the window.
+
+    What lies before the first and behind the last speech is part of a pause however short it is here.
+    """
+    at = 0.0
+    for first, after in speech_frames(speech, SPEECH, math.ceil(MAX_PAUSE / FRAME_S)):
+        start = first * FRAME_S - _SLACK
+        if start > at:
+            yield at, start
+        at = after * FRAME_S + _SLACK
+    if 0 < at < duration:
+        yield at, duration
 
 
 def _out_of_pauses(
