@@ -49,6 +49,9 @@ lint: $(VENV)/installed
 bench: setup
 	$(BIN)/python benchmarks/turn.py
 	$(BIN)/python benchmarks/speakers.py
+	$(BIN)/python benchmarks/asr.py
+	$(BIN)/python benchmarks/words.py
+	$(BIN)/python benchmarks/margin.py
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

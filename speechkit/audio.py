@@ -201,7 +201,7 @@ class Resampler:
         self.taken += len(samples)
         if self._stream is None:
             return samples
-        out: Samples = self._stream.resample_chunk(samples, last=last)
+        out: Samples = np.clip(self._stream.resample_chunk(samples, last=last), -1, 1)
         self._given += len(out)
         return out
 
@@ -209,7 +209,8 @@ class Resampler:
         if self._stream is None:
             return np.zeros(0, np.float32)
         length = _resampled_length(self.taken, self._old, self._new) - self._given
-        out = self.feed(np.zeros(0, np.float32), last=True)[:length]
+        missing = max(0, -(-self._old // self._new) - self.taken)  # as in `Audio.resample`
+        out = self.feed(np.zeros(missing, np.float32), last=True)[:length]
         return np.pad(out, (0, length - len(out)))
 
 

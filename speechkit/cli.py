@@ -146,6 +146,7 @@ def transcribe(args: argparse.Namespace) -> Output:
 def _transcripts(args: argparse.Namespace) -> Iterator[Any]:
     """A transcript for each file, in order; of several files also an error for one that is bad."""
     from speechkit.asr import load_asr
+    from speechkit.audio import stream_audio
 
     options = {
         "language": args.language,
@@ -157,6 +158,8 @@ def _transcripts(args: argparse.Namespace) -> Iterator[Any]:
         "beam_size": args.beam_size,
         "limits": _limits(args.max_seconds),
     }
+    if len(args.files) == 1:  # a bad one is known before the model is loaded
+        next(stream_audio(args.files[0], 16_000, limits=options["limits"]), None)
     asr = load_asr(args.model, engine=args.engine, device=args.device)
     if len(args.files) == 1:
         with _bar(Path(args.files[0]).name, "s of audio") as progress:

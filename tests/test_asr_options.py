@@ -38,7 +38,7 @@ def test_options_reach_the_engine():
         assert (options.temperature, options.prompt, options.prefix) == (0.0, (), ())
     engine = ScriptedEngine()
     read(engine, 1)
-    assert (engine.calls[0][1].beam_size, engine.calls[0][1].seed) == (5, 0)
+    assert (engine.calls[0][1].beam_size, engine.calls[0][1].seed) == (3, 0)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_any_alignment_comes_out_orderly_and_out_of_pauses():
             (rng.choice([0.9, 0.4, 0.3, 0.0]), rng.randrange(1, 60))
             for _ in range(rng.randrange(1, 10))
         ]
+        runs.append((0.9, 1))
         here = window(*runs, start_s=rng.randrange(100), rest=rng.randrange(FRAME))
         marks = [rng.uniform(0, here.duration * 1.1) for _ in range(2 * rng.randrange(20))]
         if rng.random() < 0.7:

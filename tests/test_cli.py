@@ -98,7 +98,6 @@ BAD = ("missing", "directory", "text", "nothing", "no-samples", "nan")
     [
         *((command, kind) for command in ("talk", "transcribe", "verify") for kind in BAD),
         ("talk", "two-hours"),
-        ("transcribe", "two-hours"),
         ("verify", "two-hours"),
     ],
 )

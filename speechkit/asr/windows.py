@@ -110,10 +110,13 @@ class Windower:
 
     def cut(self, near_s: float) -> Window:
         """End the pending window where it is quietest within 0.2 s of a time inside it."""
+        total = len(self._speech)
         middle = round((near_s * SAMPLE_RATE - self._offset) / FRAME) - self._start
-        first = min(max(1, middle - CUT_SEARCH), len(self._speech) - 1)
-        near = self._speech[first : max(middle + CUT_SEARCH, first + 1)]
-        return self._take(first + int(np.argmin(near)), cut=True)
+        middle = min(max(1, middle), total)
+        ends = np.arange(max(1, middle - CUT_SEARCH), min(total, middle + CUT_SEARCH) + 1)
+        loudness = self._speech[ends - 1] + self._speech[np.minimum(ends, total - 1)]
+        quietest = np.lexsort((np.abs(ends - middle), loudness))[0]  # of equal ones the nearest
+        return self._take(int(ends[quietest]), cut=True)
 
     def _windows(self, final: bool) -> Iterator[Window]:
         cutting, margin = self.cutting, _frames(self.cutting.margin)
