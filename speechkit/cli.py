@@ -377,10 +377,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--task", choices=("transcribe", "translate"), default="transcribe")
     p.add_argument("--prompt", default="", help="text that sets style and spelling")
     p.add_argument("--hot-words", metavar="W", nargs="+", default=[], help="names to expect")
-    p.add_argument("--clip", metavar="START-END", type=_clip, action="append", default=[])
+    clip_help = "read only these seconds; may be given again"
+    p.add_argument(
+        "--clip", metavar="START-END", type=_clip, action="append", default=[], help=clip_help
+    )
     p.add_argument("--beam-size", type=int, default=3, help="default: 3; 1 is greedy, quicker")
-    p.add_argument("--line-length", metavar="N", type=int, help="of subtitles, in characters")
-    p.add_argument("--lines", metavar="N", type=int, default=2, help="of a subtitle (default: 2)")
+    p.add_argument("--line-length", metavar="N", type=_count, help="of subtitles, in characters")
+    p.add_argument(
+        "--lines", metavar="N", type=_count, default=2, help="of a subtitle (default: 2)"
+    )
     _add_asr_options(p, max_seconds=6 * 3600)
 
     p = command(speak, of_others)
@@ -422,7 +427,17 @@ def _parser() -> argparse.ArgumentParser:
 def _clip(text: str) -> tuple[float, float | None]:
     """START-END in seconds; END may be left out."""
     start, _, end = text.partition("-")
-    return float(start), float(end) if end else None
+    try:
+        return float(start), float(end) if end else None
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{text!r}; give seconds, such as 2.5-10") from e
+
+
+def _count(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; give a whole number, 1 or more")
+    return int(text)
 
 
 def _add_asr_options(p: argparse.ArgumentParser, max_seconds: float) -> None:

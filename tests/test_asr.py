@@ -4,10 +4,12 @@ Recordings are words made of tones (`scripted_asr`); the stand-in for the speech
 """
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from scripted_asr import (
     RATE,
     ScriptedEngine,
@@ -26,6 +28,7 @@ from speechkit.asr import Transcriber
 from speechkit.asr.engine import Hypothesis
 from speechkit.audio import Audio, Limits
 from speechkit.errors import AudioError, InputError
+from speechkit.runtime import threads
 
 pytestmark = pytest.mark.usefixtures("amplitude_detector")
 
@@ -45,8 +48,8 @@ def test_every_word_of_a_long_recording_is_read_once_and_in_order(
     threads, full_windows, monkeypatch
 ):
     monkeypatch.setattr("speechkit.asr.transcriber.threads", lambda: threads)
-    for seed in range(3):
-        parts = babble(random.Random(seed), 240, PAUSES)
+    for seed in range(2):
+        parts = babble(random.Random(seed), 150, PAUSES)
         engine = ScriptedEngine(full_windows=full_windows)
         transcript = read(engine, *parts, words=True)
         assert words_in(transcript.text) == flat(parts)
@@ -208,6 +211,12 @@ def test_an_error_stands_in_its_place_and_the_others_go_on(tmp_path):
     assert "give at least 0.1 s" in str(found[3])
     assert "Limits.seconds" in str(found[4])
     assert [found[i].text for i in (1, 5)] == ["w1", "w3 w4"]
+
+
+def test_python_threads_to_come_keep_torch_s_threads():
+    Transcriber(ScriptedEngine(), "scripted")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == threads()
 
 
 def test_recordings_are_taken_when_they_are_needed():

@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import gradio as gr
@@ -53,9 +53,11 @@ class ScriptedPipeline:
     """Stands in for `Pipeline`: reads the recording as it would, and answers the same to all."""
 
     made = 0
+    arguments: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **arguments: Any) -> None:
         type(self).made += 1
+        type(self).arguments = arguments
         self.limits: list[sk.Limits | None] = []
         self.book = SimpleNamespace(speakers=lambda: {"Ada": 1})
 
@@ -194,6 +196,16 @@ def test_address_that_cannot_be_used(
         rf"error: {host}:{port} can't be used: [A-Z][\w' ]+; give another --port\n", error
     )
     assert ScriptedPipeline.made == made  # said before the models are loaded
+
+
+def test_arguments_reach_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sk, "Pipeline", ScriptedPipeline, raising=False)
+    for given, expected in (
+        ({}, {"engine": "fast", "device": "auto", "book": None}),
+        ({"engine": "reference", "device": "cpu", "book": "my.db"},) * 2,
+    ):
+        close(voice_loop.serve(port=0, block=False, **given))
+        assert ScriptedPipeline.arguments == expected
 
 
 def test_closing_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

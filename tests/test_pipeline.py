@@ -111,6 +111,28 @@ def test_bad_arguments_are_refused_before_anything_is_loaded(loaded_parts, tmp_p
     assert loaded_parts == []
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"engine": "reference", "device": "cpu", "model": "tiny.en"}]
+)
+def test_the_engine_is_for_recognition_and_the_device_for_all(options, monkeypatch, tmp_path):
+    asked = {}
+    for name in ("asr", "tts", "speaker_encoder"):
+
+        def load(*args, name=name, **given):
+            asked[name] = (args, given)
+            return Encoder()
+
+        monkeypatch.setattr(f"speechkit.pipeline.load_{name}", load)
+    Pipeline(book=tmp_path / "voices.db", voice="my-voice", **options).load()
+    device = options.get("device", "auto")
+    engine, model = options.get("engine", "fast"), options.get("model", "base")
+    assert asked == {
+        "asr": ((model,), {"engine": engine, "device": device}),
+        "tts": (("my-voice",), {"device": device}),
+        "speaker_encoder": ((), {"device": device}),
+    }
+
+
 def test_any_responder_will_do(loaded_parts, tmp_path):
     kit = Pipeline(
         book=tmp_path / "v.db", respond=lambda text, speaker: f"{speaker}: {text.upper()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from speechkit.asr.openai import build
-from speechkit.runtime import threads
 
 log = logging.getLogger("speechkit")
 
@@ -33,11 +33,14 @@ class Bfloat16Encoder:
         for module in self.encoder.modules():
             if isinstance(module, torch.nn.LayerNorm):
                 module.float()  # openai-whisper's take their input in float32
+        self._wide = ThreadPoolExecutor(1)  # a Python thread in which torch has all its threads
 
-    @torch.inference_mode()
     def __call__(self, mel: torch.Tensor, wide: bool) -> NDArray[np.float32]:
         """Encode as `Encoder` says."""
-        torch.set_num_threads(threads() if wide else 1)  # of this Python thread
+        return self._wide.submit(self._run, mel).result() if wide else self._run(mel)
+
+    @torch.inference_mode()
+    def _run(self, mel: torch.Tensor) -> NDArray[np.float32]:
         net = self.encoder
         x = F.gelu(net.conv2(F.gelu(net.conv1(mel.bfloat16())))).transpose(1, 2)
         x = x + net.positional_embedding[: x.shape[1]]

@@ -8,6 +8,7 @@ is not fed to the next window, so no fault spreads.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -79,7 +80,7 @@ class Transcriber:
         self.engine = engine
         self.name = name
         self._reader = WindowReader(engine)
-        self._workers = ThreadPoolExecutor(threads(), "speechkit-asr", _one_thread)
+        self._workers = _start_workers()
 
     def transcribe(
         self,
@@ -388,9 +389,14 @@ def _windows(recording: _Recording, request: _Request) -> Iterator[Window]:
         )
 
 
-def _one_thread() -> None:
-    """Batches run side by side: torch's part of each has one thread."""
-    torch.set_num_threads(1)
+def _start_workers() -> ThreadPoolExecutor:
+    """As many Python threads as there are processors, in each of which torch has one thread."""
+    count = threads()
+    ready = threading.Barrier(count)
+    workers = ThreadPoolExecutor(count, "speechkit-asr", lambda: torch.set_num_threads(1))
+    list(workers.map(lambda _: ready.wait(), range(count)))
+    torch.set_num_threads(count)  # Python threads to come take the number that was set last
+    return workers
 
 
 def _items(reading: Reading, words: bool) -> list[Segment | Dropped]:
