@@ -54,7 +54,7 @@ def test_every_word_of_a_long_recording_is_read_once_and_in_order(
         transcript = read(engine, *parts, words=True)
         assert words_in(transcript.text) == flat(parts)
         assert transcript.duration == pytest.approx(len(signal(*parts)) / RATE)
-        assert len(engine.batches) > 3
+        assert len(engine.batches) >= 3
         assert 1 < max(engine.batches) <= 8
         found = [word for segment in transcript.segments for word in segment.words]
         for word, (_, start, end) in zip(found, places(*parts), strict=True):

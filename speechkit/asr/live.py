@@ -122,7 +122,7 @@ class LiveReader:
         """End a long utterance behind its last certain word."""
         encoded, options = self._encode(window)
         words = self._place(encoded, options)
-        taken = self._windower.cut(words[-1].end)
+        taken = self._windower.cut(words[-1].end if words else window.end_s)
         self._begin()
         return _final(words, taken, options)
 
