@@ -141,6 +141,17 @@ def test_in_float32_the_engines_agree_number_by_number(
         assert languages == pytest.approx(trusted_languages, abs=1e-3)
 
 
+def test_a_model_of_english_alone_has_the_same_tokens_on_both_engines(
+    english: dict[str, Audio],
+) -> None:
+    fast, reference = (load_asr("tiny.en", engine=engine) for engine in ("fast", "reference"))
+    ours, theirs = (asr.engine.tokenizer("en", "transcribe") for asr in (fast, reference))
+    sequence = "sot_sequence_including_notimestamps"
+    assert getattr(ours, sequence) == getattr(theirs, sequence)
+    audio = next(iter(english.values()))
+    assert differences(reference.transcribe(audio).text, fast.transcribe(audio).text).wer < 0.15
+
+
 def test_int8_and_cut_windows_change_few_words(
     asr: Transcriber, reference: Transcriber, english: dict[str, Audio]
 ) -> None:

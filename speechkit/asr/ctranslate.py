@@ -14,7 +14,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,13 @@ from speechkit.asr.engine import (
     Hypothesis,
     TimedWord,
 )
-from speechkit.asr.openai import OpenAiEngine, build, timed_words
+from speechkit.asr.openai import (
+    OpenAiEngine,
+    build,
+    known_languages,
+    make_tokenizer,
+    timed_words,
+)
 from speechkit.errors import InputError, ProcessorError, WeightsError
 from speechkit.features import WHISPER_HOP, whisper_log_mel
 from speechkit.runtime import choose_device, set_up_torch, threads
@@ -73,8 +78,6 @@ class CTranslate2Engine:
     full_windows = False
 
     def __init__(self, folder: Path, name: str, device: str, precision: str | None = None) -> None:
-        from whisper.tokenizer import LANGUAGES
-
         self.folder, self._name, self._device = folder, name, device
         workers = threads() if device == "cpu" else 1
         self.model, self.precision = _load(folder, device, precision, workers)
@@ -83,8 +86,7 @@ class CTranslate2Engine:
             self._wide, _ = _load(folder, device, self.precision, 1)
         self.n_mels: int = self.model.n_mels
         self.multilingual: bool = self.model.is_multilingual
-        known = tuple(LANGUAGES)[: self.model.num_languages]
-        self.languages = known if self.multilingual else ("en",)
+        self.languages = known_languages(self.multilingual, self.model.num_languages)
         self._bfloat16 = (
             quicker_encoder(self._run_encoder, folder, name) if device == "cpu" else None
         )
@@ -92,18 +94,10 @@ class CTranslate2Engine:
         self._silence = self._run_encoder(silence, wide=True)
         self._drawing: OpenAiEngine | None = None
         self._building = threading.Lock()
-        self._tokenizer = lru_cache(maxsize=8)(self._make_tokenizer)
 
     def tokenizer(self, language: str, task: str) -> Any:
         """openai-whisper's tokenizer for this model."""
-        return self._tokenizer(language, task)
-
-    def _make_tokenizer(self, language: str, task: str) -> Any:
-        from whisper.tokenizer import get_tokenizer
-
-        return get_tokenizer(
-            self.multilingual, num_languages=len(self.languages), language=language, task=task
-        )
+        return make_tokenizer(self.multilingual, self.model.num_languages, language, task)
 
     def encode(self, mel: torch.Tensor, frames: Sequence[int] | None = None) -> States:
         """Log-mel (batch, n_mels, frames); of each window an even number of frames up to 3000."""

@@ -17,6 +17,7 @@ from speechkit.asr.engine import WINDOW_S, DecodeOptions, Hypothesis
 from speechkit.asr.reader import Encoded, WindowReader, bounded
 from speechkit.asr.transcript import Word
 from speechkit.asr.windows import Cutting, Window, Windower
+from speechkit.asr.words import segment_of
 from speechkit.audio import Audio, Resampler, as_audio
 from speechkit.decode import Samples
 from speechkit.errors import AudioError
@@ -152,10 +153,10 @@ class LiveReader:
 
 
 def _final(words: tuple[Word, ...], window: Window, options: DecodeOptions) -> LiveSegment:
-    text = "".join(word.text for word in words).strip()
-    bare = tuple(replace(word, text=word.text.strip()) for word in words)
-    start, end = (words[0].start, words[-1].end) if words else (window.start_s, window.end_s)
-    return LiveSegment(text, "", start, end, True, bare, options.language)
+    if not words:
+        return LiveSegment("", "", window.start_s, window.end_s, True, (), options.language)
+    whole = segment_of(list(words), 1.0, with_words=True)
+    return LiveSegment(whole.text, "", whole.start, whole.end, True, whole.words, options.language)
 
 
 def at_16_khz(frames: Frames) -> Iterator[Samples]:

@@ -35,25 +35,14 @@ class OpenAiEngine:
     full_windows = True
 
     def __init__(self, model: Any) -> None:
-        from whisper.tokenizer import LANGUAGES
-
         self.model = model.eval()
         self.n_mels: int = model.dims.n_mels
         self.multilingual: bool = model.is_multilingual
-        known = tuple(LANGUAGES)[: model.num_languages]
-        self.languages = known if self.multilingual else ("en",)
-        self._tokenizer = lru_cache(maxsize=8)(self._make_tokenizer)
+        self.languages = known_languages(self.multilingual, model.num_languages)
 
     def tokenizer(self, language: str, task: str) -> Any:
         """openai-whisper's tokenizer for this model."""
-        return self._tokenizer(language, task)
-
-    def _make_tokenizer(self, language: str, task: str) -> Any:
-        from whisper.tokenizer import get_tokenizer
-
-        return get_tokenizer(
-            self.multilingual, num_languages=self.model.num_languages, language=language, task=task
-        )
+        return make_tokenizer(self.multilingual, self.model.num_languages, language, task)
 
     @torch.inference_mode()
     def encode(self, mel: torch.Tensor, frames: Sequence[int] | None = None) -> torch.Tensor:
@@ -129,6 +118,21 @@ class OpenAiEngine:
                 )
                 for states, text, length in zip(encoded, tokens, frames, strict=True)
             ]
+
+
+def known_languages(multilingual: bool, count: int) -> tuple[str, ...]:
+    """Codes of the languages of a model that has tokens for `count` of them."""
+    from whisper.tokenizer import LANGUAGES
+
+    return tuple(LANGUAGES)[:count] if multilingual else ("en",)
+
+
+@lru_cache(maxsize=16)
+def make_tokenizer(multilingual: bool, count: int, language: str, task: str) -> Any:
+    """openai-whisper's tokenizer; models of English alone have tokens for `count` languages too."""
+    from whisper.tokenizer import get_tokenizer
+
+    return get_tokenizer(multilingual, num_languages=count, language=language, task=task)
 
 
 def timed_words(words: list[Any]) -> list[TimedWord]:

@@ -25,7 +25,9 @@ from speechkit.asr.words import interpolate_words, place_words
 from speechkit.features import WHISPER_HOP, whisper_log_mel
 
 SHORTEST_S = 8.0  # that the encoder sees
-TAIL_S = 1.0  # silence that the encoder sees after a window; docs/python.md says what it costs
+TAIL_S = (
+    1.0  # silence that the encoder sees after a window; benchmarks/margin.py measures what it costs
+)
 UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")  # written without spaces; as in whisper.tokenizer
 
 
@@ -115,6 +117,8 @@ class WindowReader:
         """
         tried = [first]
         reasons = [self._reason(first, window, options)]
+        if reasons[0] == SILENCE:
+            return self._without(window, first, SILENCE, options)
         encoded = self.encode([window], full=True)
         for temperature in TEMPERATURES[1 if full else 0 :]:
             if reasons[-1] in (None, SILENCE):
@@ -128,8 +132,14 @@ class WindowReader:
         hypothesis, reason = tried[-1], reasons[-1]
         if reason in (None, DOUBT):
             return Reading(self.place(encoded, [hypothesis], options)[0], _confidence(hypothesis))
+        return self._without(window, hypothesis, str(reason), options)
+
+    def _without(
+        self, window: Window, hypothesis: Hypothesis, reason: str, options: DecodeOptions
+    ) -> Reading:
+        """A window whose words are taken away."""
         text = self.text(hypothesis.tokens, options).strip()
-        dropped = Dropped(window.start_s, window.end_s, text, str(reason)) if text else None
+        dropped = Dropped(window.start_s, window.end_s, text, reason) if text else None
         return Reading((), 0.0, dropped)
 
     def _reason(self, hypothesis: Hypothesis, window: Window, options: DecodeOptions) -> str | None:
