@@ -44,10 +44,11 @@ from speechkit.runtime import choose_device, set_up_torch, threads
 
 log = logging.getLogger("speechkit")
 
-SHORT = 400  # positions, 8 s: states of windows up to this length are filled up to 30 s
-SILENCE_AFTER_LONG = (
-    250  # positions, 5 s: of silence after longer ones, whose end is found with less
-)
+# Positions of 20 ms. Behind a window up to SHORT come the silence after it and the last of the 30 s:
+# with the former alone the decoder misses the end more often. A longer one needs only the former.
+SHORT = 400
+SILENCE_AFTER_SHORT, END_AFTER_SHORT = 100, 500
+SILENCE_AFTER_LONG = 250
 PRECISIONS = {"cpu": ("int8", "float32"), "cuda": ("float16", "int8_float16", "float32")}
 
 
@@ -108,17 +109,22 @@ class CTranslate2Engine:
             lengths = frames or [mel.shape[-1]] * len(mel)
             parts = [run(mel[i : i + 1, :, :n], wide=False) for i, n in enumerate(lengths)]
         seen = max(part.shape[1] for part in parts)
-        end = seen + SILENCE_AFTER_LONG if seen > SHORT else self._silence.shape[1]
-        silence = self._silence[:, :end]
-        window = np.concatenate(
-            [
-                np.concatenate(
-                    [part, silence[:, part.shape[1] :].repeat(len(part), axis=0)], axis=1
-                )
-                for part in parts
-            ]
-        )
+        filled = [
+            np.concatenate([part, self._silence_after(part.shape[1], seen, len(part))], axis=1)
+            for part in parts
+        ]
+        window = np.concatenate(filled)
         return States(window[:, :seen], window)
+
+    def _silence_after(self, own: int, seen: int, batch: int) -> NDArray[np.float32]:
+        """What comes behind a window of `own` positions in a batch whose longest has `seen`."""
+        silence, total = self._silence, self._silence.shape[1]
+        after, end = (
+            (SILENCE_AFTER_SHORT, END_AFTER_SHORT) if seen <= SHORT else (SILENCE_AFTER_LONG, 0)
+        )
+        after = seen + after
+        parts = [silence[:, own:after], silence[:, max(after, total - end) :]]
+        return np.concatenate(parts, axis=1).repeat(batch, axis=0)
 
     def _run_encoder(self, mel: torch.Tensor, wide: bool) -> NDArray[np.float32]:
         model = self._wide if wide else self.model

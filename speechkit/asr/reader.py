@@ -24,7 +24,7 @@ from speechkit.asr.windows import Window
 from speechkit.asr.words import interpolate_words, place_words
 from speechkit.features import WHISPER_HOP, whisper_log_mel
 
-SHORTEST_S = 8.0  # that the encoder sees
+SHORTEST_S = 6.0  # that the encoder sees
 TAIL_S = (
     1.0  # silence that the encoder sees after a window; benchmarks/margin.py measures what it costs
 )
