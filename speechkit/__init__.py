@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from speechkit.asr import Transcriber, Transcript, load_asr
-    from speechkit.audio import Audio, Limits, load_audio, save_audio, stream_audio
+    from speechkit.audio import Audio, Limits, load_audio, stream_audio
+    from speechkit.encode import AudioWriter, save_audio
     from speechkit.errors import (
         AudioError,
         InputError,
@@ -30,7 +31,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "speechkit.asr": ("Transcriber", "Transcript", "load_asr"),
-    "speechkit.audio": ("Audio", "Limits", "load_audio", "save_audio", "stream_audio"),
+    "speechkit.audio": ("Audio", "Limits", "load_audio", "stream_audio"),
+    "speechkit.encode": ("AudioWriter", "save_audio"),
     "speechkit.errors": (
         "AudioError",
         "InputError",
@@ -48,6 +50,7 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "Audio",
     "AudioError",
+    "AudioWriter",
     "InputError",
     "Limits",
     "Pipeline",

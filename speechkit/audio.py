@@ -1,11 +1,10 @@
-"""Audio in and out: one mono signal in memory, loaded within limits, resampled, saved."""
+"""Audio: one mono signal in memory, loaded within limits, resampled."""
 
 from __future__ import annotations
 
 import io
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,12 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechkit.decode import (
     BLOCK,
     EMPTY,
-    MAX_RATE,
     Block,
     Limits,
     Samples,
@@ -31,26 +28,13 @@ from speechkit.decode import (
 )
 from speechkit.errors import AudioError
 
-__all__ = ["Audio", "AudioSource", "Limits", "load_audio", "save_audio", "stream_audio"]
+__all__ = ["Audio", "AudioSource", "Limits", "load_audio", "stream_audio"]
 
 SILENCE = 1e-4  # peak below which a stretch holds no speech (-80 dB)
 MAX_PEAK = 4.0  # full scale + 12 dB; louder samples have the wrong scale
 MAX_CHANNELS = 64  # of an array: more means that it lies on its side
 MAX_RATIO = 10_000  # of two sample rates: soxr's filters grow with it, to minutes of work
 DEFAULT_LIMITS = Limits()
-
-# ending → libsndfile's format and encoding, the sample rates in Hz that the encoder takes
-FORMATS: dict[str, tuple[str, str, range | tuple[int, ...]]] = {
-    ".wav": ("WAV", "PCM_16", range(1, MAX_RATE + 1)),
-    ".flac": ("FLAC", "PCM_16", range(1, 655_351)),
-    ".ogg": ("OGG", "VORBIS", range(8_000, 192_001)),  # libvorbis crashes far above
-    ".opus": ("OGG", "OPUS", (8_000, 12_000, 16_000, 24_000, 48_000)),
-    ".mp3": (
-        "MP3",
-        "MPEG_LAYER_III",
-        (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +95,9 @@ class Audio:
         return Audio(np.pad(out, (0, length - len(out))) if len(out) < length else out, rate)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the audio to a file; see `save_audio`."""
+        """Write the audio to a file; see `speechkit.encode.save_audio`."""
+        from speechkit.encode import save_audio
+
         return save_audio(self, path)
 
 
@@ -144,7 +130,7 @@ def load_audio(
         AudioError: nothing there, not audio, no samples, NaN, over a limit, no such channel.
     """
     rate = None if sample_rate is None else checked_rate(sample_rate, "load_audio")
-    name = _name(source)
+    name = name_of(source)
     audio = _load(source, name, channel, limits)
     if not len(audio.samples):
         raise AudioError(f"{name}: {EMPTY}")
@@ -167,7 +153,7 @@ def stream_audio(
     an error may come after pieces did. `on_promise` is called once, before the first piece, with the
     seconds that the recording has by its header (0 if it doesn't say).
     """
-    rate, name = checked_rate(sample_rate, "stream_audio"), _name(source)
+    rate, name = checked_rate(sample_rate, "stream_audio"), name_of(source)
     resampler: Resampler | None = None
     for block in _blocks(source, name, channel, limits):
         if resampler is None:
@@ -228,54 +214,6 @@ def as_audio(piece: Audio | tuple[int, Any]) -> Audio:
         )
     samples, rate = _from_array(piece[0], piece[1], "stream", None, DEFAULT_LIMITS)
     return Audio(samples, rate)
-
-
-def save_audio(audio: Audio, path: str | os.PathLike[str]) -> Path:
-    """Write `audio` in the format that the ending of `path` names, and return the path.
-
-    .wav and .flac hold 16-bit integers, .ogg is Vorbis; .opus and .mp3 are what they say. Where a
-    format does not know the sample rate, the audio is resampled to the next rate above that it
-    knows, or to its highest. An existing file is replaced at once, when the new one is complete.
-
-    Raises:
-        AudioError: an unknown ending, no samples, or a folder that cannot be written.
-    """
-    import soundfile
-
-    path = check_savable(path)
-    name = _name(path)
-    if not len(audio.samples):
-        raise AudioError(f"{name}: not written, for the audio has no samples")
-    kind, encoding, rates = FORMATS[path.suffix.lower()]
-    if audio.sample_rate not in rates:
-        audio = audio.resample(next((r for r in rates if r > audio.sample_rate), rates[-1]))
-    try:
-        with tempfile.TemporaryDirectory(prefix=".speechkit-", dir=path.parent) as folder:
-            part = Path(folder) / "part"
-            with soundfile.SoundFile(part, "w", audio.sample_rate, 1, encoding, format=kind) as out:
-                for start in range(0, len(audio.samples), BLOCK):
-                    block = audio.samples[start : start + BLOCK]
-                    out.write(_to_int16(block) if encoding == "PCM_16" else block)
-            os.replace(part, path)
-    except (OSError, ValueError, soundfile.SoundFileError) as e:
-        raise AudioError(
-            f"{name}: cannot be written ({fault_of(e)}); choose a folder that exists and is yours"
-        ) from e
-    return path
-
-
-def check_savable(path: str | os.PathLike[str]) -> Path:
-    """The path, if audio can be saved there by its name; for asking before long work.
-
-    Raises:
-        AudioError: an unknown ending, or a folder that does not exist.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise AudioError(f"{_name(path)}: unknown ending; use one of {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise AudioError(f"{_name(path)}: cannot be written; choose a folder that exists")
-    return path
 
 
 def _load(source: AudioSource, name: str, channel: int | None, limits: Limits) -> Audio:
@@ -385,11 +323,6 @@ def _read(file: Any, name: str, limits: Limits) -> bytes:
     return bytes(data)
 
 
-def _to_int16(samples: Samples) -> NDArray[np.int16]:
-    """Floats to 16-bit integers, the nearest; the inverse of `to_float`."""
-    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-
-
 def _checked_samples(given: Any) -> Samples:
     """The samples as a read-only float32 view, finite, shape (n,), clipped to [-1, 1]."""
     if not isinstance(given, np.ndarray) or given.dtype.kind != "f" or given.ndim != 1:
@@ -424,7 +357,7 @@ def _resampled_length(n: int, old: int, new: int) -> int:
     return max(1, (2 * n * new + old) // (2 * old))
 
 
-def _name(source: Any) -> str:
+def name_of(source: Any) -> str:
     """What to call the source in a message, on one line."""
     if isinstance(source, Audio):
         return "Audio"

@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from speechkit import __version__
+from speechkit.arguments import build_parser
 from speechkit.errors import InputError, SpeechkitError
 
-FORMATS = ("txt", "srt", "vtt", "tsv", "json")  # of transcripts; importing them costs a second
+LINE_LENGTH = 42  # of subtitles, in characters
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Output:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    args = _parser().parse_args(argv)
+    args = build_parser(COMMANDS).parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no result is lost to an old terminal
     args.show = functools.partial(print, file=sys.stdout, flush=True)
@@ -82,7 +82,7 @@ def _one_line(e: BaseException) -> str:
 
 def talk(args: argparse.Namespace) -> Output:
     """One whole turn: hear, recognise, know the voice, answer, speak."""
-    from speechkit.audio import check_savable
+    from speechkit.encode import check_savable
     from speechkit.pipeline import Pipeline
 
     check_savable(args.output)
@@ -172,21 +172,37 @@ def _transcripts(args: argparse.Namespace) -> Iterator[Any]:
 
 def speak(args: argparse.Namespace) -> Output:
     """Speak a text into an audio file."""
-    from speechkit.audio import check_savable
-    from speechkit.tts import load_tts
+    from speechkit.asr import Transcript
+    from speechkit.encode import AudioWriter, check_savable
+    from speechkit.tts import How, load_tts
 
     check_savable(args.output)
     text = sys.stdin.read() if args.text == "-" else args.text
-    voice = load_tts(args.voice, engine=args.engine, device=args.device)
-    with _bar("speaking", "sentence") as progress:
-        speech = voice.synthesize(text, speed=args.speed, seed=args.seed, progress=progress)
-    saved = str(speech.save(args.output).resolve())
+    voice = load_tts(args.voice, engine=args.engine, device=args.device, lexicon=args.lexicon)
+    given = {name: getattr(args, name) for name in How.__annotations__}
+    how: Any = {name: value for name, value in given.items() if value is not None}
+    sentences: list[Any] = []
+    seconds = 0.0
+    with (
+        _bar("speaking", "sentence") as progress,
+        AudioWriter(args.output, voice.sample_rate) as out,
+    ):
+        for chunk in voice.stream(text, progress=progress, **how):
+            out.write(chunk.samples)
+            sentences += [sentence.later(seconds) for sentence in chunk.sentences]
+            seconds += chunk.duration
+    saved = str(out.path.resolve())
     data = {
         "audio": saved,
-        "duration": speech.duration,
-        "sample_rate": speech.sample_rate,
+        "duration": seconds,
+        "sample_rate": voice.sample_rate,
         "voice": voice.name,
     }
+    if args.subtitles:
+        spoken = " ".join(sentence.text for sentence in sentences)
+        transcript = Transcript(spoken, voice.language, seconds, tuple(sentences))
+        subtitles = transcript.save(args.subtitles, line_length=LINE_LENGTH)
+        data["subtitles"] = str(subtitles.resolve())
     return Output(data, saved)
 
 
@@ -261,6 +277,18 @@ def models(args: argparse.Namespace) -> Output:
     return Output({"name": args.name, "path": folder}, folder)
 
 
+def voices(args: argparse.Namespace) -> Output:
+    """List the voices of Piper's catalogue, which `speak --voice NAME` fetches."""
+    from speechkit.tts.catalogue import list_voices
+
+    found = list_voices(args.language)
+    rows = [
+        f"{v.name:32} {v.language:24} {v.speakers:4} speakers {v.size / 2**20:6.0f} MiB"
+        for v in found
+    ]
+    return Output({"voices": [asdict(v) for v in found]}, "\n".join(rows))
+
+
 def doctor(args: argparse.Namespace) -> Output:
     """Examine this installation; each fault comes with the line that mends it."""
     from speechkit.doctor import examine
@@ -328,137 +356,20 @@ def _bar(label: str, unit: str) -> Iterator[Callable[[float, float], None]]:
 # Arguments
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print one JSON object")
-    common.add_argument("--debug", action="store_true", help="show what happens, and tracebacks")
-
-    def engines(*names: str) -> argparse.ArgumentParser:
-        parent = argparse.ArgumentParser(add_help=False)
-        choices = f"{' or '.join(names)} (default: %(default)s)"
-        parent.add_argument("--engine", default=names[0], help=choices)
-        parent.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
-        return parent
-
-    of_asr, of_others = engines("fast", "reference"), engines("reference")
-
-    book = argparse.ArgumentParser(add_help=False)
-    book.add_argument("--book", metavar="FILE", help="file of known voices (default: your own)")
-
-    parser = argparse.ArgumentParser(
-        prog="speechkit",
-        description="Speech recognition, synthesis and speakers on this machine.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=18),
-    )
-    parser.add_argument("--version", action="version", version=f"speechkit {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def command(
-        run: Callable[[argparse.Namespace], Output], *parents: argparse.ArgumentParser
-    ) -> argparse.ArgumentParser:
-        summary = run.__doc__
-        added = commands.add_parser(
-            run.__name__, help=summary, description=summary, parents=[common, *parents]
-        )
-        added.set_defaults(run=run)
-        return added
-
-    p = command(talk, of_asr, book)
-    p.add_argument("question", metavar="QUESTION", help="recording of the question")
-    p.add_argument("-o", "--output", metavar="FILE", default="reply.wav", help="the spoken reply")
-    _add_asr_options(p, max_seconds=600)
-    _add_voice_options(p)
-
-    p = command(transcribe, of_asr)
-    p.add_argument("files", metavar="FILE", nargs="+")
-    p.add_argument("-f", "--format", choices=FORMATS, default="txt")
-    p.add_argument("-o", "--output", metavar="DIR", help="write files there (default: print)")
-    p.add_argument("--words", action="store_true", help="time each word (see -f json)")
-    p.add_argument("--task", choices=("transcribe", "translate"), default="transcribe")
-    p.add_argument("--prompt", default="", help="text that sets style and spelling")
-    p.add_argument("--hot-words", metavar="W", nargs="+", default=[], help="names to expect")
-    clip_help = "read only these seconds; may be given again"
-    p.add_argument(
-        "--clip", metavar="START-END", type=_clip, action="append", default=[], help=clip_help
-    )
-    p.add_argument("--beam-size", type=int, default=3, help="default: 3; 1 is greedy, quicker")
-    p.add_argument("--line-length", metavar="N", type=_count, help="of subtitles, in characters")
-    p.add_argument(
-        "--lines", metavar="N", type=_count, default=2, help="of a subtitle (default: 2)"
-    )
-    _add_asr_options(p, max_seconds=6 * 3600)
-
-    p = command(speak, of_others)
-    p.add_argument("text", metavar="TEXT", help='the text; "-" reads standard input')
-    p.add_argument("-o", "--output", metavar="FILE", required=True, help="wav, flac, ogg, ...")
-    p.add_argument("--speed", type=float, default=1.0, help="0.25 to 4, 1 is normal")
-    _add_voice_options(p)
-
-    p = command(verify, of_others)
-    p.add_argument("a", metavar="A")
-    p.add_argument("b", metavar="B")
-    _add_limit(p, 3600)
-    p.add_argument("--threshold", type=float, help="least score that counts as the same")
-
-    p = command(enroll, book)
-    p.add_argument("name", metavar="NAME")
-    p.add_argument("files", metavar="FILE", nargs="+")
-    _add_limit(p, 3600)
-    p = command(identify, book)
-    p.add_argument("file", metavar="FILE")
-    _add_limit(p, 3600)
-    command(speakers, book)
-    p = command(forget, book)
-    p.add_argument("name", metavar="NAME")
-
-    p = command(models)
-    p.add_argument("action", choices=("list", "fetch", "path"), nargs="?", default="list")
-    p.add_argument("name", metavar="NAME", nargs="?")
-    p.set_defaults(wrong=p.error)
-
-    command(doctor)
-
-    p = command(demo, of_asr)
-    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    p.add_argument("--port", type=int, default=7860)
-    return parser
-
-
-def _clip(text: str) -> tuple[float, float | None]:
-    """START-END in seconds; END may be left out."""
-    start, _, end = text.partition("-")
-    try:
-        return float(start), float(end) if end else None
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(f"{text!r}; give seconds, such as 2.5-10") from e
-
-
-def _count(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; give a whole number, 1 or more")
-    return int(text)
-
-
-def _add_asr_options(p: argparse.ArgumentParser, max_seconds: float) -> None:
-    p.add_argument("--model", default="base", help="Whisper model (default: base)")
-    p.add_argument("--language", metavar="XX", help="code such as en (default: detected)")
-    _add_limit(p, max_seconds)
-
-
-def _add_limit(p: argparse.ArgumentParser, max_seconds: float) -> None:
-    p.add_argument(
-        "--max-seconds",
-        metavar="S",
-        type=float,
-        default=max_seconds,
-        help="refuse longer recordings (default: %(default)s)",
-    )
-
-
-def _add_voice_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--voice", default="en_US-joe-medium", help="default: en_US-joe-medium")
-    p.add_argument("--seed", type=int, default=0, help="of the voice's random variation")
+COMMANDS = (
+    talk,
+    transcribe,
+    speak,
+    verify,
+    enroll,
+    identify,
+    speakers,
+    forget,
+    models,
+    voices,
+    doctor,
+    demo,
+)
 
 
 if __name__ == "__main__":

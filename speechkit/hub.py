@@ -34,6 +34,14 @@ _SOURCES = (  # in the order they are asked; the copies that lie on disk for a m
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Md5File(File):
+    """A file whose maker says no other hash than MD5: it finds damage, it doesn't stop malice."""
+
+    md5: str
+    sha256: str = ""
+
+
 @dataclass(frozen=True)
 class Status:
     """How one model of the catalogue stands on this machine."""
@@ -108,9 +116,18 @@ def fetch(name: str, progress: bool | None = None) -> Path:
         WeightsError: when no source has the files, the network is needed and forbidden, or the
             folder cannot be written or has no room.
     """
-    entry = _entry(name)
-    folder = path(name)
-    missing = _missing(entry, folder)
+    return fetch_entry(_entry(name), progress)
+
+
+def fetch_entry(entry: Entry, progress: bool | None = None) -> Path:
+    """``fetch`` for an entry that need not stand in the catalogue.
+
+    Raises:
+        WeightsError: as ``fetch`` does.
+    """
+    name = entry.name
+    folder = home() / "models" / name
+    missing = missing_files(entry, folder)
     if not missing:
         return folder
     if offline():
@@ -120,8 +137,8 @@ def fetch(name: str, progress: bool | None = None) -> Path:
             f"`speechkit models fetch {name}` with a network, then again"
         )
     try:
-        with _locked(entry, folder.parent):
-            missing = _missing(entry, folder)  # another process may have fetched meanwhile
+        with locked(entry, folder.parent):
+            missing = missing_files(entry, folder)  # another process may have fetched meanwhile
             if missing:
                 _fetch_missing(entry, missing, folder, progress)
     except OSError as e:
@@ -134,7 +151,7 @@ def _fetch_missing(entry: Entry, missing: list[File], folder: Path, progress: bo
     tried: list[str] = []
     with (
         TemporaryDirectory(
-            prefix=_staging_prefix(entry), dir=folder.parent, ignore_cleanup_errors=True
+            prefix=staging_prefix(entry), dir=folder.parent, ignore_cleanup_errors=True
         ) as staging,
         _bar(entry, sum(file.size for file in missing), progress) as show,
     ):
@@ -178,24 +195,34 @@ def _problem(file: File, where: Path, hashes: bool = True) -> str | None:
         size = where.stat().st_size
         if size != file.size:
             return f"{size:,} bytes instead of {file.size:,}"
-        found = sha256_of(where) if hashes else file.sha256
+        algorithm, pinned = _pinned_hash(file)
+        found = _hash_of(where, algorithm) if hashes else pinned
     except (FileNotFoundError, NotADirectoryError):
         return "absent"
     except OSError as e:
         return f"cannot be read: {e.strerror}"
-    return None if found == file.sha256 else f"SHA-256 is {found} instead of {file.sha256}"
+    return None if found == pinned else f"{algorithm} is {found} instead of {pinned}"
+
+
+def _pinned_hash(file: File) -> tuple[str, str]:
+    """The algorithm that the file is checked with, and what must come out."""
+    return ("MD5", file.md5) if isinstance(file, Md5File) else ("SHA-256", file.sha256)
 
 
 def sha256_of(where: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
+    return _hash_of(where, "SHA-256")
+
+
+def _hash_of(where: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm.replace("-", ""), usedforsecurity=algorithm != "MD5")
     with open(where, "rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def _missing(entry: Entry, folder: Path) -> list[File]:
+def missing_files(entry: Entry, folder: Path) -> list[File]:
     """The files of the entry that are absent or not as pinned."""
     return [file for file in entry.files if _problem(file, folder / file.name)]
 
@@ -226,13 +253,14 @@ def _entry(name: str) -> Entry:
     return catalog.ENTRIES[name]
 
 
-def _staging_prefix(entry: Entry) -> str:
+def staging_prefix(entry: Entry) -> str:
+    """How the names of folders begin in which the entry is put together."""
     return f".{entry.name}.part-"
 
 
 @contextmanager
-def _locked(entry: Entry, models: Path) -> Iterator[None]:
-    """Hold the model's lock; staging folders found under it were left by dead processes."""
+def locked(entry: Entry, models: Path) -> Iterator[None]:
+    """Hold the entry's lock in ``models``; staging folders found there are of dead processes."""
     from filelock import FileLock, Timeout
 
     models.mkdir(parents=True, exist_ok=True)
@@ -244,7 +272,7 @@ def _locked(entry: Entry, models: Path) -> Iterator[None]:
         lock.acquire()
     try:
         for left in models.iterdir():
-            if left.name.startswith(_staging_prefix(entry)):
+            if left.name.startswith(staging_prefix(entry)):
                 shutil.rmtree(left, ignore_errors=True)
         yield
     finally:

@@ -73,7 +73,7 @@ class Pipeline:
         Args:
             model: the Whisper model, as `load_asr` takes it.
             voice: the voice, as `load_tts` takes it.
-            engine: of recognition, "fast" or "reference"; the others have the reference engine only.
+            engine: "fast" or "reference"; of speakers there is the reference engine only.
             device: for all models.
             book: known speakers: a `SpeakerBook` or the path of one; by default the user's own.
             respond: chooses the reply; `Echo` by default.
@@ -91,7 +91,9 @@ class Pipeline:
     @cached_property
     def voice(self) -> Voice:
         """Speech synthesis."""
-        return load_tts(self._voice, device=self._device)
+        if self._engine == "fast":  # on the CPU a voice speaks many times faster than one listens
+            return load_tts(self._voice)
+        return load_tts(self._voice, engine=self._engine, device=self._device)
 
     @cached_property
     def book(self) -> SpeakerBook:

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from audio_samples import RATE, db, strength, tone
 
-from speechkit.audio import Audio, load_audio, save_audio
+from speechkit.audio import Audio, load_audio
+from speechkit.encode import save_audio
 from speechkit.errors import AudioError
 
 # --- resampling

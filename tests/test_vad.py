@@ -10,7 +10,8 @@ import pytest
 import torch
 from audio_samples import RATE, cut, tone, vowels
 
-from speechkit.audio import Audio, Limits, save_audio
+from speechkit.audio import Audio, Limits
+from speechkit.encode import save_audio
 from speechkit.errors import AudioError, InputError
 from speechkit.vad import FRAME, SpeechDetector, detect_speech, speech_frames
 

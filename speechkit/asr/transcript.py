@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechkit.asr.formats import write
@@ -44,6 +44,11 @@ class Segment:
     text: str
     confidence: float
     words: tuple[Word, ...] = ()
+
+    def later(self, seconds: float) -> Segment:
+        """The segment with its words, `seconds` later."""
+        words = tuple(replace(w, start=w.start + seconds, end=w.end + seconds) for w in self.words)
+        return replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
 
 
 @dataclass(frozen=True)

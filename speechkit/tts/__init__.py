@@ -1,5 +1,7 @@
 """Speech synthesis: `load_tts` gives a `Voice`."""
 
-from speechkit.tts.voice import Phoneme, Speech, Voice, load_tts
+from speechkit.tts.lexicon import Lexicon
+from speechkit.tts.speech import Phoneme, Speech
+from speechkit.tts.voice import How, Voice, load_tts
 
-__all__ = ["Phoneme", "Speech", "Voice", "load_tts"]
+__all__ = ["How", "Lexicon", "Phoneme", "Speech", "Voice", "load_tts"]

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,18 @@ import torch
 from speechkit.errors import InputError, WeightsError
 from speechkit.runtime import choose_device, seeded, set_up_torch
 from speechkit.tts.engine import Controls, Latent, Samples
-from speechkit.tts.piper import BEGIN, END, PAD, VitsWeights, VoiceConfig, read_weights
+from speechkit.tts.piper import (
+    BEGIN,
+    END,
+    PAD,
+    VitsWeights,
+    VoiceConfig,
+    decoder_context,
+    read_weights,
+)
 
 # Parts that only training uses; a Piper file does not have them.
-_TRAINING_ONLY = ("posterior_encoder.", "duration_predictor.flows.1.", "duration_predictor.post_")
+TRAINING_ONLY = ("posterior_encoder.", "duration_predictor.flows.1.", "duration_predictor.post_")
 _BLANK = "<BLNK>"  # Coqui's name for the symbol between phonemes; Piper uses its pad there
 
 
@@ -30,18 +39,17 @@ class CoquiEngine:
         hop_length: samples that one frame becomes.
     """
 
-    def __init__(self, weights: VitsWeights, config: VoiceConfig, device: str = "auto") -> None:
+    def __init__(self, model: Any, config: VoiceConfig, device: str = "auto") -> None:
+        """`model` is a `Vits` whose symbols `config` numbers."""
         set_up_torch()
         self.device = choose_device(device)
-        vocabulary = _vocabulary(config)
-        self.config = replace(config, symbols={s: [i] for i, s in enumerate(vocabulary)})
-        self.config.symbols[PAD] = self.config.symbols.pop(_BLANK)
-        self.model = _build(_coqui_config(weights, config, vocabulary), weights, config, vocabulary)
-        self.model.eval().to(self.device)
+        self.config = config
+        self.model = model.eval().to(self.device)
         self.hop_length = int(self.model.config.audio.hop_length)
+        self._context = decoder_context(self.model.args.to_dict())
 
     @torch.inference_mode()
-    def plan(self, ids: list[int], controls: Controls) -> Latent:
+    def plan(self, ids: list[int], controls: Controls, least: Mapping[int, int] = {}) -> Latent:
         """Text encoder, durations and flow: everything before the waveform decoder.
 
         The steps of `Vits.inference`, in its order, so equal seeds give equal numbers.
@@ -53,13 +61,17 @@ class CoquiEngine:
         model = self.model
         x = torch.tensor([ids], device=self.device)
         with seeded(controls.seed):
+            speaker = torch.tensor([controls.speaker], device=self.device)
+            g = model.emb_g(speaker).unsqueeze(-1) if model.args.use_speaker_embedding else None
             x, mean, log_scale, x_mask = model.text_encoder(
                 x, torch.tensor([len(ids)], device=self.device), lang_emb=None
             )
             log_durations = model.duration_predictor(
-                x, x_mask, g=None, reverse=True, noise_scale=controls.noise_w, lang_emb=None
+                x, x_mask, g=g, reverse=True, noise_scale=controls.noise_w, lang_emb=None
             )
             durations = torch.ceil(torch.exp(log_durations) * x_mask * controls.length_scale)
+            for at, count in least.items():
+                durations[0, 0, at].clamp_(min=count)
             frames = durations.sum([1, 2]).clamp_min(2).long()  # Coqui's path fails on one frame
             mask = sequence_mask(frames, None).to(x_mask.dtype).unsqueeze(1)
             path = generate_path(
@@ -69,15 +81,19 @@ class CoquiEngine:
             mean = (path.transpose(1, 2) @ mean.transpose(1, 2)).transpose(1, 2)
             log_scale = (path.transpose(1, 2) @ log_scale.transpose(1, 2)).transpose(1, 2)
             noise = torch.randn_like(mean) * torch.exp(log_scale) * controls.noise_scale
-            z = model.flow(mean + noise, mask, g=None, reverse=True)
-        return Latent(z[0], durations[0, 0].long().tolist())
+            z = model.flow(mean + noise, mask, g=g, reverse=True)
+        return Latent(z[0].numpy(force=True), durations[0, 0].long().tolist(), controls.speaker)
 
     @torch.inference_mode()
     def render(self, latent: Latent, start: int, stop: int) -> Samples:
-        """The waveform of frames `start` to `stop`: (stop - start) * hop_length samples, float32."""
-        z = latent.z[None, :, start:stop]
-        samples: Samples = self.model.waveform_decoder(z)[0, 0].float().cpu().numpy()
-        return samples
+        """The decoder on the frames asked for and the context that it sees."""
+        low, high = max(0, start - self._context), min(stop + self._context, latent.frames)
+        z = torch.from_numpy(latent.z[None, :, low:high]).to(self.device)
+        g = None
+        if self.model.args.use_speaker_embedding:
+            g = self.model.emb_g(torch.tensor([latent.speaker], device=self.device)).unsqueeze(-1)
+        samples: Samples = self.model.waveform_decoder(z, g=g)[0, 0].float().cpu().numpy()
+        return samples[(start - low) * self.hop_length : (stop - low) * self.hop_length]
 
 
 def load_engine(folder: Path, name: str, device: str = "auto") -> CoquiEngine:
@@ -88,7 +104,12 @@ def load_engine(folder: Path, name: str, device: str = "auto") -> CoquiEngine:
         ProcessorError: the device can't be used.
     """
     config = VoiceConfig.read(folder / f"{name}.onnx.json")
-    return CoquiEngine(read_weights(folder / f"{name}.onnx"), config, device)
+    weights = read_weights(folder / f"{name}.onnx")
+    vocabulary = _vocabulary(config)
+    model = _build(_coqui_config(weights, config, vocabulary), weights, config, vocabulary)
+    numbers = {symbol: [i] for i, symbol in enumerate(vocabulary)}
+    numbers[PAD] = numbers.pop(_BLANK)
+    return CoquiEngine(model, replace(config, symbols=numbers), device)
 
 
 def save_coqui_checkpoint(folder: Path, name: str, out: str | Path) -> tuple[Path, Path]:
@@ -164,20 +185,27 @@ def _coqui_config(weights: VitsWeights, config: VoiceConfig, vocabulary: list[st
         is_sorted=False,
     )
     coqui = VitsConfig(model_args=arguments, characters=characters)
+    if "emb_g.weight" in weights.state:
+        coqui.speakers = [str(number) for number in range(len(weights.state["emb_g.weight"]))]
     coqui.audio.sample_rate = config.sample_rate
     coqui.audio.hop_length = math.prod(weights.arguments["upsample_rates_decoder"])
     return coqui
 
 
-def _build(coqui: Any, weights: VitsWeights, config: VoiceConfig, vocabulary: list[str]) -> Any:
-    """`Vits` with the weights; the parts that only training uses are left as they were born."""
+def new_vits(coqui: Any) -> Any:
+    """Coqui's `Vits` for a `VitsConfig`, with random weights."""
     logging.getLogger("TTS").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from TTS.tts.models.vits import Vits
 
         with seeded(0):
-            model = Vits(coqui)
+            return Vits(coqui)
+
+
+def _build(coqui: Any, weights: VitsWeights, config: VoiceConfig, vocabulary: list[str]) -> Any:
+    """`Vits` with the weights; the parts that only training uses are left as they were born."""
+    model = new_vits(coqui)
     rows = [config.symbols[PAD if symbol == _BLANK else symbol][0] for symbol in vocabulary]
     try:
         state = dict(weights.state)
@@ -187,7 +215,7 @@ def _build(coqui: Any, weights: VitsWeights, config: VoiceConfig, vocabulary: li
         raise WeightsError(
             f"this voice's weights do not fit Coqui's Vits: {e}; use another voice"
         ) from e
-    missing = [key for key in result.missing_keys if not key.startswith(_TRAINING_ONLY)]
+    missing = [key for key in result.missing_keys if not key.startswith(TRAINING_ONLY)]
     if missing or result.unexpected_keys:
         raise WeightsError(
             "this voice's weights do not fit Coqui's Vits: "

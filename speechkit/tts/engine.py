@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from speechkit.tts.piper import VoiceConfig
@@ -23,12 +23,14 @@ class Controls:
         noise_scale: spread of the latent around its mean; 0 is the mean itself.
         noise_w: spread of the durations.
         seed: of the random numbers behind both.
+        speaker: which of the voice's speakers, from 0.
     """
 
     length_scale: float
     noise_scale: float
     noise_w: float
     seed: int
+    speaker: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Latent:
     """A planned utterance.
 
     Attributes:
-        z: (channels, frames), what the waveform decoder reads.
+        z: (channels, frames), what `render` reads.
         durations: frames of each id; they sum to `frames`.
+        speaker: who speaks it.
     """
 
-    z: torch.Tensor
+    z: Samples
     durations: list[int]
+    speaker: int = 0
 
     @property
     def frames(self) -> int:
@@ -50,13 +54,24 @@ class Latent:
 
 
 class TtsEngine(Protocol):
-    """One VITS model on arrays."""
+    """One VITS model on arrays.
+
+    Attributes:
+        config: what the voice says about itself.
+        hop_length: samples that one frame becomes.
+    """
 
     config: VoiceConfig
     hop_length: int
 
-    def plan(self, ids: list[int], controls: Controls) -> Latent:
-        """Everything before the waveform decoder."""
+    def plan(self, ids: list[int], controls: Controls, least: Mapping[int, int] = {}) -> Latent:
+        """Text to latent: all that has to be known before the first sample.
+
+        `least` maps the positions of some ids to the frames that they must have at least.
+        """
 
     def render(self, latent: Latent, start: int, stop: int) -> Samples:
-        """The waveform of frames `start` to `stop`, (stop - start) * hop_length samples."""
+        """The samples of frames `start` to `stop`, the same whatever else is rendered.
+
+        (stop - start) * hop_length of them.
+        """

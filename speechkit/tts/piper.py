@@ -7,7 +7,9 @@ those that lost theirs are found through the node that uses them. Nothing in the
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ class VoiceConfig:
         language: espeak's name of the language it was trained on.
         symbols: phoneme character → ids.
         noise_scale, noise_w, length_scale: spread of the sound, spread of the durations, pace.
+        speakers: name → number; one entry for a voice of one speaker.
+        reads_letters: whether it reads letters instead of phonemes.
     """
 
     sample_rate: int
@@ -38,14 +42,16 @@ class VoiceConfig:
     noise_scale: float
     noise_w: float
     length_scale: float
+    speakers: dict[str, int] = field(default_factory=lambda: {"0": 0})
+    reads_letters: bool = False
 
     @classmethod
     def read(cls, path: Path) -> VoiceConfig:
         """Read a `.onnx.json` file.
 
         Raises:
-            WeightsError: the file is missing, no Piper configuration, of several speakers, or for
-                other symbols than espeak's phonemes.
+            WeightsError: the file is missing, no Piper configuration, or for other symbols than
+                espeak's phonemes.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -57,8 +63,9 @@ class VoiceConfig:
                 noise_scale=float(inference["noise_scale"]),
                 noise_w=float(inference["noise_w"]),
                 length_scale=float(inference["length_scale"]),
+                speakers=_speakers(data),
             )
-            kind, speakers = data.get("phoneme_type", "espeak"), int(data.get("num_speakers", 1))
+            kind = data.get("phoneme_type", "espeak")
             lost = [symbol for symbol in (PAD, BEGIN, END) if not config.symbols[symbol]]
             if lost or config.sample_rate < 1:
                 raise ValueError(f"no id for {lost}" if lost else "no sample rate")
@@ -66,25 +73,34 @@ class VoiceConfig:
             raise WeightsError(
                 f"{path}: not a usable Piper voice configuration: {e!r}; fetch the voice again"
             ) from e
-        if speakers > 1 or kind != "espeak":
+        if kind != "espeak":
             raise WeightsError(
-                f"{path}: a voice of {speakers} speakers that reads {kind} symbols; "
-                "choose a voice of one speaker that reads espeak phonemes"
+                f"{path}: a voice that reads {kind} symbols; choose one that reads espeak phonemes"
             )
         return config
 
-    def ids(self, phonemes: list[str]) -> tuple[list[int], list[str]]:
-        """Ids for the model, and the symbol behind each: begin, pad, p1, pad, p2, pad, ..., end.
+    def ids(self, phonemes: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Ids for the model, and the index of the phoneme behind each, -1 for what stands between.
 
-        Phonemes that the voice has no symbol for are left out.
+        The layout is begin, pad, p1, pad, p2, pad, ..., end. Phonemes that the voice has no symbol for
+        are left out.
         """
-        layout = [BEGIN, PAD]
-        for phoneme in phonemes:
+        layout = [(BEGIN, -1), (PAD, -1)]
+        for i, phoneme in enumerate(phonemes):
             if phoneme in self.symbols:
-                layout += [phoneme, PAD]
-        layout.append(END)
-        pairs = [(i, symbol) for symbol in layout for i in self.symbols[symbol]]
-        return [i for i, _ in pairs], [symbol for _, symbol in pairs]
+                layout += [(phoneme, i), (PAD, -1)]
+        layout.append((END, -1))
+        pairs = [(i, owner) for symbol, owner in layout for i in self.symbols[symbol]]
+        return [i for i, _ in pairs], [owner for _, owner in pairs]
+
+
+def _speakers(data: dict[str, Any]) -> dict[str, int]:
+    """Names and numbers of the speakers; a voice that names none numbers them."""
+    count = int(data.get("num_speakers", 1))
+    named = {str(k): int(v) for k, v in (data.get("speaker_id_map") or {}).items()}
+    if any(not 0 <= number < count for number in named.values()):
+        raise ValueError(f"a speaker beyond the {count} that it has")
+    return named or {str(number): number for number in range(count)}
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,7 @@ class VitsWeights:
 
 
 def read_weights(path: Path) -> VitsWeights:
-    """Read the weights of a single-speaker Piper `.onnx` file.
+    """Read the weights of a Piper `.onnx` file.
 
     Raises:
         WeightsError: the file is missing or isn't a VITS graph as Piper exports it.
@@ -105,7 +121,7 @@ def read_weights(path: Path) -> VitsWeights:
 
     try:
         graph = onnx.load(str(path)).graph
-        named, attributes = _named_weights(graph)
+        named, attributes = named_weights(graph)
         state: StateDict = {}
         for name, array in named.items():
             coqui = _coqui_name(name)
@@ -115,7 +131,7 @@ def read_weights(path: Path) -> VitsWeights:
             torch.from_numpy(named["/dp/flows.0/Exp_output_0"].copy())
         )
         state = {k: v for name, w in state.items() for k, v in _weight_norm(name, w).items()}
-        return VitsWeights(state, _arguments(named, attributes))
+        return VitsWeights(state, vits_arguments(named, attributes))
     except (OSError, KeyError, ValueError, IndexError, ZeroDivisionError) as e:
         raise WeightsError(
             f"{path}: not a VITS graph as Piper exports it: {e!r}; fetch the voice again"
@@ -126,7 +142,7 @@ def read_weights(path: Path) -> VitsWeights:
         raise
 
 
-def _named_weights(graph: Any) -> tuple[dict[str, Any], dict[str, dict[str, list[int]]]]:
+def named_weights(graph: Any) -> tuple[dict[str, Any], dict[str, dict[str, list[int]]]]:
     """Weights by their PyTorch names, and the attributes (strides, dilations) of each convolution."""
     import onnx
 
@@ -137,8 +153,8 @@ def _named_weights(graph: Any) -> tuple[dict[str, Any], dict[str, dict[str, list
         if node.op_type in ("Conv", "ConvTranspose"):
             weights[f"{module}.weight"] = weights[node.input[1]]
             attributes[module] = {a.name: list(a.ints) for a in node.attribute if a.ints}
-        elif node.op_type == "Gather" and node.name == "/enc_p/emb/Gather":
-            weights["enc_p.emb.weight"] = weights[node.input[0]]
+        elif node.op_type == "Gather" and node.name in ("/enc_p/emb/Gather", "/emb_g/Gather"):
+            weights[f"{module}.weight"] = weights[node.input[0]]
     return weights, attributes
 
 
@@ -153,13 +169,26 @@ def _coqui_name(name: str) -> str | None:
     if part == "flow":
         index, _, tail = rest.removeprefix("flows.").partition(".")
         return f"flow.flows.{int(index) // 2}.{tail}"
-    to = {"enc_p": "text_encoder", "dp": "duration_predictor", "dec": "waveform_decoder"}.get(part)
+    if part == "dec" and rest.startswith("cond."):
+        rest = f"cond_layer.{rest.removeprefix('cond.')}"
+    to = {
+        "enc_p": "text_encoder",
+        "dp": "duration_predictor",
+        "dec": "waveform_decoder",
+        "emb_g": "emb_g",
+    }.get(part)
     return f"{to}.{rest}" if to and rest else None
 
 
 def _weight_norm(name: str, weight: torch.Tensor) -> StateDict:
     """Split a folded weight into direction and length where Coqui's module has weight norm."""
-    normed = (".enc.in_layers.", ".enc.res_skip_layers.", "decoder.ups.", "decoder.resblocks.")
+    normed = (
+        ".enc.in_layers.",
+        ".enc.res_skip_layers.",
+        ".enc.cond_layer.",
+        "decoder.ups.",
+        "decoder.resblocks.",
+    )
     if not name.endswith(".weight") or not any(part in name for part in normed):
         return {name: weight}
     module = name.removesuffix(".weight") + ".parametrizations.weight"
@@ -167,7 +196,7 @@ def _weight_norm(name: str, weight: torch.Tensor) -> StateDict:
     return {f"{module}.original0": length, f"{module}.original1": weight}
 
 
-def _arguments(
+def vits_arguments(
     named: dict[str, Any], attributes: dict[str, dict[str, list[int]]]
 ) -> dict[str, Any]:
     """The sizes that differ between voices; the rest is Coqui's default, as Piper's is."""
@@ -188,7 +217,10 @@ def _arguments(
         dilations.append([attributes[layer]["dilations"][0] for layer in layers])
     symbols, hidden = named["enc_p.emb.weight"].shape
     head_channels = named["enc_p.encoder.attn_layers.0.emb_rel_k"].shape[-1]
+    speakers, speaker_channels = np.shape(named.get("emb_g.weight", np.zeros((0, 0))))
     return {
+        "use_speaker_embedding": int(speakers) > 0,
+        "speaker_embedding_channels": int(speaker_channels) or 256,
         "num_chars": int(symbols),
         "hidden_channels": int(hidden),
         "hidden_channels_ffn_text_encoder": len(named["enc_p.encoder.ffn_layers.0.conv_1.weight"]),
@@ -201,3 +233,26 @@ def _arguments(
         "upsample_kernel_sizes_decoder": [int(named[f"{up}.weight"].shape[-1]) for up in ups],
         "upsample_initial_channel_decoder": int(np.shape(named["dec.conv_pre.weight"])[0]),
     }
+
+
+def decoder_context(arguments: dict[str, Any]) -> int:
+    """Frames to each side that the waveform decoder reads, from the kernels of its convolutions."""
+    blocks = zip(
+        arguments["resblock_kernel_sizes_decoder"],
+        arguments["resblock_dilation_sizes_decoder"],
+        strict=True,
+    )
+    # In blocks of kind 1 each dilated convolution has a plain one behind it.
+    plain = arguments["resblock_type_decoder"] == "1"
+    reach = max(
+        (kernel - 1) // 2 * (sum(dilations) + plain * len(dilations))
+        for kernel, dilations in blocks
+    )
+    frames, rate = 3.0, 1  # the first convolution reads 7 frames
+    for stride, kernel in zip(
+        arguments["upsample_rates_decoder"], arguments["upsample_kernel_sizes_decoder"], strict=True
+    ):
+        frames += kernel / 2 / stride / rate
+        rate *= stride
+        frames += reach / rate
+    return math.ceil(frames + 3 / rate)  # the last one reads 7 samples

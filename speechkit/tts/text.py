@@ -31,12 +31,11 @@ _SPACED_HYPHEN = re.compile(r"(?<=[^\W\d])\s+--?\s+(?=[^\W\d])")  # a dash, not 
 _UNSPOKEN = str.maketrans(dict.fromkeys('"“”„«»*_`~|<>^\\', " ") | dict.fromkeys("()[]{}", ", "))
 
 
-def sentences(text: str) -> list[str]:
-    """Cut `text` into sentences of at most `MAX_SENTENCE` characters, without unspoken marks.
+def split(text: str) -> list[str]:
+    """Cut `text` into sentences, as they are written.
 
-    A full stop after an abbreviation or an initial ends nothing. Sentences that are too long are cut
-    at clause marks, else at spaces; words longer than `MAX_WORD` are cut too. Letters come out
-    composed (Unicode NFC) and digits of all scripts as 0 to 9, as espeak reads them.
+    A full stop after an abbreviation or an initial ends nothing. Letters come out composed (Unicode
+    NFC) and digits of all scripts as 0 to 9, as espeak reads them.
     """
     text = unicodedata.normalize("NFC", text)
     text = re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
@@ -49,8 +48,16 @@ def sentences(text: str) -> list[str]:
         found.append(text[start : match.end()])
         start = match.end()
     found.append(text[start:])
-    cleaned = (_clean(piece) for piece in found)
-    return [part for piece in cleaned if piece for part in _cut(piece)]
+    return [piece.strip() for piece in found if piece.strip()]
+
+
+def tidy(sentence: str) -> list[str]:
+    """The sentence without unspoken marks, cut into parts of at most `MAX_SENTENCE` characters.
+
+    It is cut at clause marks, else at spaces; words longer than `MAX_WORD` are cut too.
+    """
+    cleaned = _clean(sentence)
+    return _cut(cleaned) if cleaned else []
 
 
 def _is_abbreviation(before: str, after: str) -> bool:

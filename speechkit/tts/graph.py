@@ -1,0 +1,175 @@
+"""A VITS graph, as Piper exports it, cut into three: text, flow and waveform decoder.
+
+        ids, duration noise ──► text ──► mean, log scale (of each id), durations (of each id)
+        mean + scale * noise, each id's repeated for its frames ──► flow ──► z ──► decoder ──► samples
+
+The cuts are found by what the nodes do, not by their numbers. What was random in the graph becomes an
+input, so a seed decides; flow and decoder are made of convolutions, so they can be run on a window of
+frames, if it has as much context on each side as they see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechkit.errors import WeightsError
+from speechkit.tts.piper import decoder_context, named_weights, vits_arguments
+
+SPEAKER = "sid"  # the graph's input that chooses among several speakers
+
+
+@dataclass(frozen=True)
+class Part:
+    """A graph of its own.
+
+    Attributes:
+        model: serialised ONNX.
+        inputs, outputs: their names, in the order in which `VoiceGraphs` lists them.
+    """
+
+    model: bytes
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VoiceGraphs:
+    """The three parts; B = 1, T ids, F frames, C latent channels.
+
+    Attributes:
+        text: ids (B, T) int64, lengths (B,) int64, scales (3,), noise (B, 2, T) → mean and log scale
+            (B, C, T), durations (B, 1, T).
+        flow: (B, C, F), mask (B, 1, F) → (B, C, F).
+        decoder: (B, C, F) → (B, 1, 1, F * hop_length).
+        hop_length: samples that one frame becomes.
+        flow_context, decoder_context: frames to each side that an output depends on.
+        has_speakers: whether there is an input `SPEAKER` (B,) int64.
+    """
+
+    text: Part
+    flow: Part
+    decoder: Part
+    hop_length: int
+    flow_context: int
+    decoder_context: int
+    has_speakers: bool
+
+
+def cut_voice(path: Path) -> VoiceGraphs:
+    """Cut a Piper `.onnx` file.
+
+    Raises:
+        WeightsError: the file is missing, damaged or isn't a VITS graph as Piper exports it.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(str(path))
+        return _cut(model)
+    except (OSError, LookupError, ValueError, StopIteration) as e:
+        raise WeightsError(
+            f"{path}: not a VITS graph as Piper exports it: {e!r}; fetch the voice again"
+        ) from e
+    except Exception as e:
+        if type(e).__name__ in ("DecodeError", "ValidationError"):  # protobuf's and onnx's own
+            raise WeightsError(f"{path}: damaged ONNX file: {e}; fetch the voice again") from e
+        raise
+
+
+def _cut(model: Any) -> VoiceGraphs:
+    graph = model.graph
+    nodes = list(graph.node)
+    duration_noise, latent_noise = _noises(nodes)
+    durations = _only(node for node in nodes if node.op_type == "Ceil").output[0]
+    split = _only(n for n in nodes if n.name.startswith("/enc_p/") and n.op_type == "Split")
+    mean, log_scale = split.output
+    prior = _sum_with(nodes, latent_noise)
+    first = _only(n for n in nodes if n.name.startswith("/dec/conv_pre/") and n.op_type == "Conv")
+    z = first.input[0]
+    masked = _only(node for node in nodes if z in node.output)
+    (mask,) = (name for name in masked.input if not name.startswith("/flow/"))
+    named, attributes = named_weights(graph)
+    arguments = vits_arguments(named, attributes)
+    given = [port.name for port in graph.input]
+    ids, lengths, scales = (name for name in given if name != SPEAKER)
+    speaker = [SPEAKER] if SPEAKER in given else []
+    return VoiceGraphs(
+        text=_part(
+            model,
+            [ids, lengths, scales, duration_noise, *speaker],
+            [mean, log_scale, durations],
+        ),
+        flow=_part(model, [prior, mask, *speaker], [z]),
+        decoder=_part(model, [z, *speaker], [graph.output[0].name]),
+        hop_length=math.prod(arguments["upsample_rates_decoder"]),
+        flow_context=sum(
+            (named[f"{name}.weight"].shape[-1] - 1) // 2 * conv["dilations"][0]
+            for name, conv in attributes.items()
+            if name.startswith("flow.")
+        ),
+        decoder_context=decoder_context(arguments),
+        has_speakers=bool(speaker),
+    )
+
+
+def _noises(nodes: list[Any]) -> tuple[str, str]:
+    """What is drawn for the durations, and for the latent."""
+    drawn = [node for node in nodes if node.op_type.startswith("RandomNormal")]
+    of_durations = _only(node for node in drawn if node.name.startswith("/dp/"))
+    return of_durations.output[0], _only(n for n in drawn if n is not of_durations).output[0]
+
+
+def _sum_with(nodes: list[Any], noise: str) -> str:
+    """Where the noise, multiplied by its scales, is added to the mean."""
+    name = noise
+    while True:
+        node = _only(node for node in nodes if name in node.input)
+        name = str(node.output[0])
+        if node.op_type == "Add":
+            return name
+        if node.op_type != "Mul":
+            raise ValueError(f"{node.op_type} behind the noise")
+
+
+def _only(found: Iterable[Any]) -> Any:
+    (one,) = found
+    return one
+
+
+def _part(model: Any, inputs: list[str], outputs: list[str]) -> Part:
+    """What leads from `inputs` to `outputs`, as a model of its own."""
+    import onnx
+
+    graph = model.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    needed: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name in needed or name in inputs or not name:
+            continue
+        needed.add(name)
+        if name in makers:
+            waiting += makers[name].input
+    own = {port.name: port for port in graph.input}
+    float32 = onnx.TensorProto.FLOAT
+
+    def port(name: str, axes: int) -> Any:
+        return own.get(name) or onnx.helper.make_tensor_value_info(name, float32, [None] * axes)
+
+    used = {name for node in graph.node if needed & set(node.output) for name in node.input}
+    kept = [name for name in inputs if name in used]
+    part = onnx.helper.make_graph(
+        [node for node in graph.node if needed & set(node.output)],
+        "part",
+        [port(name, 3) for name in kept],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in outputs],
+        [init for init in graph.initializer if init.name in needed],
+    )
+    built = onnx.helper.make_model(part, opset_imports=model.opset_import)
+    built.ir_version = model.ir_version
+    return Part(built.SerializeToString(), tuple(kept), tuple(outputs))
