@@ -15,21 +15,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import platform
 import random
 import re
-import resource
 import time
 from collections import defaultdict
 from datetime import date
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import jiwer
 import numpy as np
+from side_by_side import Worker, processor
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
 import speechkit as sk
@@ -67,44 +64,17 @@ def load(system: str) -> Any:
     )
 
 
-def work(system: str, pipe: Connection) -> None:
-    """Serve one system: (samples, language) in, (text, seconds) out; at the end MiB of memory."""
+def load_warm(system: str) -> Any:
+    """The same after a first call."""
     run = load(system)
     run(np.zeros(RATE, np.float32), "en")
-    pipe.send(_peak_mib())
-    while (task := pipe.recv()) is not None:
-        start = time.perf_counter()
-        text = run(*task)
-        pipe.send((text, time.perf_counter() - start))
-    pipe.send(_peak_mib())
+    return run
 
 
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-class Worker:
-    """A system in a process of its own."""
-
-    def __init__(self, system: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(system, theirs), daemon=True)
-        self._process.start()
-        self.loaded_mib: float = self._pipe.recv()
-
-    def run(self, samples: np.ndarray, language: str) -> tuple[str, float]:
-        """Text and seconds."""
-        self._pipe.send((samples, language))
-        result: tuple[str, float] = self._pipe.recv()
-        return result
-
-    def close(self) -> float:
-        """End it; its peak memory in MiB."""
-        self._pipe.send(None)
-        peak: float = self._pipe.recv()
-        self._process.join()
-        return peak
+def run_timed(run: Any, task: tuple[np.ndarray, str]) -> tuple[str, float]:
+    """Text and seconds."""
+    start = time.perf_counter()
+    return run(*task), time.perf_counter() - start
 
 
 def read(folder: Path, every: int) -> list[Row]:
@@ -207,14 +177,14 @@ def measure(rows: list[Row]) -> dict[str, Any]:
     """Run all systems over all rows, in turns."""
     from tqdm import tqdm
 
-    workers = {system: Worker(system) for system in SYSTEMS}
+    workers = {system: Worker(load_warm, run_timed, system) for system in SYSTEMS}
     texts: dict[str, dict[int, str]] = {system: {} for system in SYSTEMS}
     times: dict[str, dict[int, float]] = {system: {} for system in SYSTEMS}
     for i, row in enumerate(tqdm(rows, unit=" recording")):
         for k in range(len(SYSTEMS)):
             system = SYSTEMS[(i + k) % len(SYSTEMS)]
             if system in row.get("systems", SYSTEMS):
-                run = workers[system].run(row["samples"], row["lang"])
+                run = workers[system].run((row["samples"], row["lang"]))
                 texts[system][i], times[system][i] = run
     memory = {s: {"loaded": w.loaded_mib, "peak": w.close()} for s, w in workers.items()}
     table = {}
@@ -273,20 +243,12 @@ def main() -> None:
     result = measure(gather(folder, args.every))
     result |= {
         "date": date.today().isoformat(),
-        "machine": _processor(),
+        "machine": processor(),
         "threads": threads(),
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     show(result)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
