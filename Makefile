@@ -47,10 +47,12 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 bench: setup
+	$(BIN)/python -m pip install --editable '.[dev,bench]'
 	$(BIN)/python benchmarks/turn.py
 	$(BIN)/python benchmarks/speakers.py
 	$(BIN)/python benchmarks/asr.py
 	$(BIN)/python benchmarks/words.py
+	$(BIN)/python benchmarks/tts.py
 	$(BIN)/python benchmarks/margin.py
 
 clean:

@@ -177,3 +177,32 @@ def test_importing_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# --- piece by piece
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "opus", "mp3"])
+def test_pieces_in_a_row_are_the_whole(tmp_path, ending):
+    rng = np.random.default_rng(2)
+    noise = (0.1 * rng.standard_normal(50_000)).astype(np.float32)
+    whole = save_audio(Audio(noise, 22_050), tmp_path / f"whole.{ending}")
+    with AudioWriter(tmp_path / f"pieces.{ending}", 22_050) as out:
+        for start in range(0, len(noise), 7_001):
+            out.write(noise[start : start + 7_001])
+            assert not out.path.exists()
+    a, b = (load_audio(path).samples for path in (whole, out.path))
+    np.testing.assert_allclose(a, b, atol=1e-4 if ending in ("wav", "flac") else 0.02)
+
+
+def test_a_file_that_is_not_completed_leaves_the_old_one(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), AudioWriter(path, 16_000) as out:
+        out.write(np.zeros(100, np.float32))
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    with pytest.raises(AudioError, match="no samples"), AudioWriter(path, 16_000):
+        pass
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -158,7 +158,7 @@ _CONTEXT = (
     r"Winter|Christmas|copyright|Copyright|the|The|class|vintage|through|between|Between"
 )
 _IN_YEAR = re.compile(
-    rf"\b({_CONTEXT})([\s-])(1\d{3}|20\d\d)(?![\w%°$€£]|[.,:/-]\d|\s?[×x*+=÷])(?!-\w)"
+    rf"\b({_CONTEXT})([\s-])(1\d{{3}}|20\d\d)(?![\w%°$€£]|[.,:/-]\d|\s?[×x*+=÷])(?!-\w)"
 )
 _LONE_YEAR = re.compile(
     r"(?<![\w.,:/$£€¥#+×÷=^-])(?<![+×÷=*] )(?<!US\$)((?:19|20)\d\d)(?![\w%°$€£¢]|[.,:/-]\d|\s?[×x*+=÷^])"
