@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import srt
 
+import speechkit as sk
 from speechkit.cli import main
 
 COMMANDS = ("talk", "transcribe", "speak", "verify", "enroll", "identify", "speakers", "forget")
-COMMANDS += ("models", "doctor", "demo")
+COMMANDS += ("models", "voices", "doctor", "demo")
 
 
 def median_seconds(*command: str) -> float:
@@ -209,6 +211,41 @@ def test_speak_reads_standard_input(loaded, tmp_path, capsys, monkeypatch):
     assert data["audio"] == str(out)
     assert data["duration"] == pytest.approx(info.duration)
     assert (info.samplerate, info.format) == (22_050, "FLAC")
+
+
+@pytest.mark.real
+def test_speak_takes_all_that_a_voice_takes(loaded, tmp_path, capsys):
+    out, subtitles = tmp_path / "a.opus", tmp_path / "a.srt"
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("one\tseventeen\n")
+    argv = ["speak", "One, two.\n\nThree.", "-o", str(out), "--subtitles", str(subtitles), "--json"]
+    argv += [
+        "--comma-pause",
+        "0.5",
+        "--pause",
+        "0.1",
+        "--paragraph-pause",
+        "1",
+        "--loudness",
+        "-20",
+    ]
+    argv += ["--noise-scale", "0", "--noise-w", "0", "--seed", "4", "--speaker", "0"]
+    assert main([*argv, "--lexicon", str(lexicon)]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["duration"] == pytest.approx(sk.load_audio(out).duration, abs=0.1)
+    assert [cue.content for cue in srt.parse(subtitles.read_text())] == ["One, two.", "Three."]
+    assert data["subtitles"] == str(subtitles)
+    heard = sk.load_asr("base").transcribe(out, language="en").text.lower()
+    assert "17" in heard or "seventeen" in heard
+
+
+def test_a_voice_nobody_knows(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SPEECHKIT_OFFLINE", "1")
+    monkeypatch.setenv("SPEECHKIT_HOME", str(tmp_path))
+    assert main(["speak", "Hi.", "-o", str(tmp_path / "a.wav"), "--voice", "nobody"]) == 1
+    assert "en_US-joe-medium" in capsys.readouterr().err
+    assert main(["voices"]) == 1
+    assert "network" in capsys.readouterr().err
 
 
 @pytest.mark.real

@@ -17,7 +17,6 @@ from speechkit.tts.engine import Controls, Latent, Samples
 from speechkit.tts.graph import SPEAKER, Part, cut_voice
 from speechkit.tts.piper import VoiceConfig
 
-
 FLOW_BLOCK = 64  # frames
 
 
