@@ -61,6 +61,26 @@ def test_a_voice_file_is_read_as_it_was_written(folder, coqui, reference):
     np.testing.assert_allclose(samples, expected["model_outputs"][0, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize(("kind", "speakers"), [("medium", 1), ("high", 1), ("medium", 3)])
+def test_both_engines_say_the_same(tmp_path, kind, speakers):
+    tiny_voice(tmp_path, kind=kind, speakers=speakers)
+    voices = [
+        sk.load_tts(tmp_path / "tiny.onnx", engine=engine, device="cpu")
+        for engine in ("fast", "reference")
+    ]
+    said = []
+    for number in range(speakers):
+        speaker = f"p{number}" if speakers > 1 else number
+        a, b = (v.synthesize(TWO, seed=5, speaker=speaker) for v in voices)
+        np.testing.assert_allclose(a.samples, b.samples, atol=1e-5)
+        chunks = [c.samples for c in voices[0].stream(TWO, seed=5, speaker=speaker)]
+        np.testing.assert_allclose(np.concatenate(chunks), a.samples, atol=1e-5)
+        said.append(a.samples.tobytes())
+    assert len(set(said)) == speakers
+    with pytest.raises(InputError, match=r"no speaker 'Eve'; choose one of (p0, p1, p2|0)$"):
+        voices[0].synthesize(TWO, speaker="Eve")
+
+
 def test_ids_stand_between_pads(folder, coqui):
     config = VoiceConfig.read(folder / "tiny.onnx.json")
     ids, owners = config.ids(["h", "☃", "i"])
