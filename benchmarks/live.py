@@ -62,6 +62,9 @@ def main() -> None:
             lags += [at - w.end for at, w in zip(certain, result.words, strict=False)]
             ends += [clock.now() - result.end] if result.words else []
             certain = []
+    if not lags:
+        print("the recording has no words")
+        return
     seconds = len(clock.samples) / RATE
     print(f"{seconds:.1f} s, {len(lags)} words, {len(ends)} utterances; seconds")
     for name, values in (

@@ -28,6 +28,7 @@ class Worker:
             target=_serve, args=(load, run, system, theirs), daemon=True
         )
         self._process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
         self.loaded_mib: float = self._pipe.recv()
 
     def run(self, task: Any) -> Any:

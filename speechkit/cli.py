@@ -177,6 +177,8 @@ def speak(args: argparse.Namespace) -> Output:
     from speechkit.tts import How, load_tts
 
     check_savable(args.output)
+    if args.subtitles:
+        Transcript("", "", 0.0).save(args.subtitles)  # it can be written: known before long work
     text = sys.stdin.read() if args.text == "-" else args.text
     voice = load_tts(args.voice, engine=args.engine, device=args.device, lexicon=args.lexicon)
     given = {name: getattr(args, name) for name in How.__annotations__}

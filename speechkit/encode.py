@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechkit.audio import Audio, Resampler, name_of
-from speechkit.decode import BLOCK, MAX_RATE, Samples, fault_of
+from speechkit.decode import BLOCK, MAX_RATE, Samples, checked_rate, fault_of
 from speechkit.errors import AudioError
 
 # ending → libsndfile's format and encoding, the sample rates in Hz that the encoder takes
@@ -49,13 +50,13 @@ class AudioWriter:
 
         self.path = check_savable(path)
         kind, self._encoding, rates = FORMATS[self.path.suffix.lower()]
-        rate, self._resampler = sample_rate, None
+        rate, self._resampler = checked_rate(sample_rate, "AudioWriter"), None
         if rate not in rates:
             rate = next((r for r in rates if r > rate), rates[-1])
             self._resampler = Resampler(sample_rate, rate)
         self._faults = (OSError, ValueError, soundfile.SoundFileError)
         self._open = ExitStack()
-        self._written = 0
+        self._rate, self._written, self._closed = sample_rate, 0, False
         try:
             folder = self._open.enter_context(
                 tempfile.TemporaryDirectory(prefix=".speechkit-", dir=self.path.parent)
@@ -67,7 +68,14 @@ class AudioWriter:
             raise self._error(e) from e
 
     def write(self, samples: Samples) -> None:
-        """The next samples, float in [-1, 1], shape (n,)."""
+        """The next samples, float in [-1, 1], shape (n,).
+
+        Raises:
+            AudioError: samples of another kind, no room, or the file is closed.
+        """
+        if self._closed:
+            raise AudioError(f"{name_of(self.path)}: is closed; open a new AudioWriter")
+        samples = Audio(samples, self._rate).samples
         self._written += len(samples)
         self._put(self._resampler.feed(samples) if self._resampler else samples)
 
@@ -77,24 +85,26 @@ class AudioWriter:
         Raises:
             AudioError: no samples were written, or no room is left.
         """
-        if not self._written:
-            self.discard()
-            raise AudioError(f"{name_of(self.path)}: not written, for the audio has no samples")
-        if self._resampler:
-            self._put(self._resampler.finish())
+        if self._closed:
+            return self.path
         try:
+            if not self._written:
+                raise AudioError(f"{name_of(self.path)}: not written, for the audio has no samples")
+            if self._resampler:
+                self._put(self._resampler.finish())
             self._file.close()
             os.replace(self._part, self.path)
         except self._faults as e:
             raise self._error(e) from e
         finally:
-            self._open.close()
+            self.discard()
         return self.path
 
     def discard(self) -> None:
-        """Throw away what was written."""
-        self._file.close()
-        self._open.close()
+        """Throw away what was written; nothing, where the file is complete."""
+        self._closed = True
+        with self._open, contextlib.suppress(*self._faults):
+            self._file.close()
 
     def _put(self, samples: Samples) -> None:
         try:

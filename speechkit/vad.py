@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechkit.audio import AudioSource, Limits, stream_audio
-from speechkit.decode import Samples
-from speechkit.errors import InputError, WeightsError
+from speechkit.decode import Samples, to_float
+from speechkit.errors import AudioError, InputError, WeightsError
 
 SAMPLE_RATE = 16_000
 FRAME = 512  # samples that one probability stands for: 32 ms
@@ -56,9 +56,19 @@ class SpeechDetector:
         self._context: Samples = np.zeros(_CONTEXT, np.float32)
         self._hidden, self._cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
 
-    def feed(self, samples: Samples) -> Probabilities:
-        """The next samples (n,), 16 kHz → the probability of each frame that is now complete."""
-        signal = np.concatenate([self._rest, samples])
+    def feed(self, samples: NDArray[Any]) -> Probabilities:
+        """The next samples (n,), 16 kHz → the probability of each frame that is now complete.
+
+        Floats are in [-1, 1]; integers are divided by their full scale.
+
+        Raises:
+            AudioError: samples of another type or shape.
+        """
+        if samples.ndim != 1:
+            raise AudioError(
+                f"SpeechDetector: samples of shape {samples.shape}; give one channel at 16 kHz, (n,)"
+            )
+        signal = np.concatenate([self._rest, to_float(samples, "SpeechDetector")])
         whole = len(signal) // FRAME * FRAME
         self._rest = signal[whole:]
         frames = signal[:whole].reshape(-1, FRAME)

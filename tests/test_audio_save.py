@@ -205,3 +205,34 @@ def test_a_file_that_is_not_completed_leaves_the_old_one(tmp_path):
         pass
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_writer_that_is_closed(tmp_path):
+    with AudioWriter(tmp_path / "a.mp3", 22_050) as out:
+        out.write(np.zeros(3000, np.float32))
+        assert out.close() == tmp_path / "a.mp3"
+    assert load_audio(out.path).sample_rate == 22_050
+    with pytest.raises(AudioError, match="is closed"):
+        out.write(np.zeros(10, np.float32))
+
+
+@pytest.mark.parametrize("bad", [np.zeros(10, np.int16), np.full(10, np.nan, np.float32)])
+def test_a_writer_takes_audio_only(tmp_path, bad):
+    with pytest.raises(AudioError, match="samples"), AudioWriter(tmp_path / "a.wav", 16_000) as out:
+        out.write(bad)
+    with pytest.raises(AudioError):
+        AudioWriter(tmp_path / "a.wav", 16_000.5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_room_for_the_last_samples(tmp_path, monkeypatch):
+    out = AudioWriter(tmp_path / "a.mp3", 22_049)
+    out.write(np.zeros(3000, np.float32))
+    monkeypatch.setattr(out._file, "write", refuse)
+    with pytest.raises(AudioError, match="cannot be written"):
+        out.close()
+    assert not list(tmp_path.iterdir())
+
+
+def refuse(*_):
+    raise OSError(28, "No space left on device")

@@ -13,7 +13,9 @@ import espeakng_loader
 import pytest
 
 from speechkit import InputError
+from speechkit.tts.front_end import FrontEnd, Pauses
 from speechkit.tts.phonemes import espeak, phonemize
+from speechkit.tts.piper import VoiceConfig
 from speechkit.tts.text import MAX_SENTENCE, MAX_WORD, split, tidy
 
 # --- text
@@ -203,3 +205,65 @@ def test_espeaks_data_under_a_long_path_that_no_short_link_leads_to(tmp_path):
     last = done.stderr.strip().splitlines()[-1]
     assert "InputError: espeak-ng's data lies under a path too long" in last
     assert last.endswith("install under a shorter path, or set TMPDIR to a shorter path")
+
+
+# --- sentences in phonemes
+
+
+def spoken(text, voice="en-us"):
+    symbols = {c: [i] for i, c in enumerate("_^$ .,!?;:ˈˌː" + "".join(map(chr, range(97, 800))))}
+    front = FrontEnd(VoiceConfig(16_000, voice, symbols, 0.6, 0.8, 1.0))
+    return [s for _, s in front.sentences(front.pieces(text, Pauses(None, 0.25, 0.6)))]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("5 μm, 10 kΩ", "five micrometers, ten kiloohms"),
+        ("Say привет now", "Say privet now"),
+        ("नमस्ते x\u030c", "nmst x"),
+        ("你好。", "NiHao."),
+        ("[[a]] and [[b]]", "a and b"),
+        ("é über ça", "é über ça"),
+    ],
+)
+def test_words_in_other_scripts(text, words):
+    assert " ".join(w.text for s in spoken(text) for w in s.words) == words
+
+
+def test_a_mark_behind_inline_phonemes_is_kept():
+    first, second = spoken("Is it [[wˈɪn]]? Say [[həlˈoʊ]], now.")
+    assert "".join(first.phonemes).endswith("wˈɪn?")
+    assert "həlˈoʊ, n" in "".join(second.phonemes)
+    with pytest.raises(InputError, match="give at most 200 in each"):
+        spoken(f"Hi [[{'a' * 50_000}]]")
+
+
+@pytest.mark.parametrize(
+    ("text", "pauses"),
+    [
+        ("One. Two.", [0.25, 0]),
+        ("One.\n\nTwo. ... Three", [0.6, 0.25, 0]),
+        (
+            "<speak><p>A b</p><p><prosody rate='slow'>C d.</prosody> E f.</p></speak>",
+            [0.6, 0.25, 0],
+        ),
+        ("<speak>One <prosody volume='loud'>two</prosody> three.</speak>", [0, 0, 0]),
+        ("<speak><p>One.</p><break time='1s'/><p>Two.</p><break time='2s'/></speak>", [1.6, 2]),
+        ("<speak><break time='1s'/>One.</speak>", [1, 0]),
+    ],
+)
+def test_pauses(text, pauses):
+    assert [s.pause_s for s in spoken(text)] == pytest.approx(pauses)
+
+
+def test_words_that_espeak_joins_keep_their_own_phonemes():
+    (sentence,) = spoken("It was the end of the day, and I am in the U.S.A. with the FBI.")
+    assert len(sentence.words) == 16
+    bounds = [edge for w in sentence.words for edge in (w.start, w.stop)]
+    assert bounds == sorted(bounds)
+    day = next(w for w in sentence.words if w.text == "day,")
+    assert "".join(sentence.phonemes[day.start : day.stop]).startswith("dˈeɪ")
+    start = time.process_time()
+    spoken("the of in on at to by for with from a an is it if as or and but so " * 5)
+    assert time.process_time() - start < 0.2

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from speechkit.asr.openai import build
+from speechkit.errors import WeightsError
 
 log = logging.getLogger("speechkit")
 
@@ -54,13 +55,17 @@ def quicker_encoder(other: Encoder, folder: Path, name: str) -> Bfloat16Encoder 
     """An encoder in bfloat16 if it is quicker than `other`, found by timing both.
 
     A matrix product comes first, for it costs milliseconds: without units for bfloat16 it is slower than
-    in float32, and there is nothing to gain.
+    in float32, and there is nothing to gain. Weights that only CTranslate2 reads have none either.
     """
     single = torch.ones(1024, 512)
     half = single.bfloat16()
     if _seconds(lambda: half @ half.T, 5) * 2 > _seconds(lambda: single @ single.T, 5):
         return None
-    encoder = Bfloat16Encoder(build(folder, name, "cpu").encoder)
+    try:
+        encoder = Bfloat16Encoder(build(folder, name, "cpu").encoder)
+    except WeightsError as e:
+        log.debug("no encoder in bfloat16: %s", e)
+        return None
     mel = torch.zeros(1, encoder.encoder.conv1.in_channels, 800)
     theirs = _seconds(lambda: other(mel, wide=True), 3)
     ours = _seconds(lambda: encoder(mel, wide=True), 3)

@@ -50,7 +50,8 @@ def read_variables(path: Path) -> Variables:
     """Name → array of each variable in a CTranslate2 Whisper `model.bin`.
 
     Raises:
-        WeightsError: the file isn't a CTranslate2 Whisper model of format version 6.
+        WeightsError: the file isn't a CTranslate2 Whisper model of format version 6, or its weights
+            are of a type that only CTranslate2 reads, such as bfloat16.
     """
     reader = _Reader(memoryview(path.read_bytes()))
     try:
@@ -61,7 +62,12 @@ def read_variables(path: Path) -> Variables:
         for _ in range(reader.number("I")):
             name = reader.string()
             shape = [reader.number("I") for _ in range(reader.number("B"))]
-            dtype = _DTYPES[reader.number("B")]
+            if (kind := reader.number("B")) >= len(_DTYPES):
+                raise WeightsError(
+                    f"{path}: it holds weights of a type ({kind}) that only CTranslate2 reads; "
+                    "convert the model to float16 or float32"
+                )
+            dtype = _DTYPES[kind]
             variables[name] = np.frombuffer(reader.take(reader.number("I")), dtype).reshape(shape)
         for _ in range(reader.number("I")):
             reader.string(), reader.string()  # an alias and what it stands for: not needed here

@@ -45,7 +45,8 @@ from speechkit.runtime import choose_device, set_up_torch, threads
 log = logging.getLogger("speechkit")
 
 # Positions of 20 ms. Behind a window up to SHORT come the silence after it and the last of the 30 s:
-# with the former alone the decoder misses the end more often. A longer one needs only the former.
+# with the former alone the decoder misses the end more often. A longer one needs only the former, but
+# in a batch it has what the shortest needs.
 SHORT = 400
 SILENCE_AFTER_SHORT, END_AFTER_SHORT = 100, 500
 SILENCE_AFTER_LONG = 250
@@ -89,11 +90,13 @@ class CTranslate2Engine:
         self.multilingual: bool = self.model.is_multilingual
         self.languages = known_languages(self.multilingual, self.model.num_languages)
         self._bfloat16 = (
-            quicker_encoder(self._run_encoder, folder, name) if device == "cpu" else None
+            quicker_encoder(self._run_encoder, folder, name)
+            if device == "cpu" and precision is None
+            else None
         )
         silence = whisper_log_mel(torch.zeros(1, WINDOW_FRAMES * WHISPER_HOP), self.n_mels)
         self._silence = self._run_encoder(silence, wide=True)
-        self._drawing: OpenAiEngine | None = None
+        self._drawing: OpenAiEngine | WeightsError | None = None
         self._building = threading.Lock()
 
     def tokenizer(self, language: str, task: str) -> Any:
@@ -103,28 +106,35 @@ class CTranslate2Engine:
     def encode(self, mel: torch.Tensor, frames: Sequence[int] | None = None) -> States:
         """Log-mel (batch, n_mels, frames); of each window an even number of frames up to 3000."""
         run = self._bfloat16 or self._run_encoder
+        lengths = frames or [mel.shape[-1]] * len(mel)
         if self._device == "cuda" or len(mel) == 1:
             parts = [run(mel, wide=True)]
         else:  # on a CPU a batch takes longer than its windows one by one
-            lengths = frames or [mel.shape[-1]] * len(mel)
             parts = [run(mel[i : i + 1, :, :n], wide=False) for i, n in enumerate(lengths)]
-        seen = max(part.shape[1] for part in parts)
+        seen, short = max(part.shape[1] for part in parts), min(lengths) // 2 <= SHORT
         filled = [
-            np.concatenate([part, self._silence_after(part.shape[1], seen, len(part))], axis=1)
+            np.concatenate(
+                [part, self._silence_after(part.shape[1], seen, short).repeat(len(part), axis=0)],
+                axis=1,
+            )
             for part in parts
         ]
         window = np.concatenate(filled)
         return States(window[:, :seen], window)
 
-    def _silence_after(self, own: int, seen: int, batch: int) -> NDArray[np.float32]:
-        """What comes behind a window of `own` positions in a batch whose longest has `seen`."""
+    def _silence_after(self, own: int, seen: int, short: bool) -> NDArray[np.float32]:
+        """What comes behind a window of `own` positions in a batch whose longest has `seen`.
+
+        `short` says whether the batch's shortest is a short one.
+        """
         silence, total = self._silence, self._silence.shape[1]
         after, end = (
-            (SILENCE_AFTER_SHORT, END_AFTER_SHORT) if seen <= SHORT else (SILENCE_AFTER_LONG, 0)
+            (SILENCE_AFTER_SHORT, END_AFTER_SHORT) if short else (SILENCE_AFTER_LONG, 0)
         )
         after = seen + after
-        parts = [silence[:, own:after], silence[:, max(after, total - end) :]]
-        return np.concatenate(parts, axis=1).repeat(batch, axis=0)
+        return np.concatenate(
+            [silence[:, own:after], silence[:, max(after, total - end) :]], axis=1
+        )
 
     def _run_encoder(self, mel: torch.Tensor, wide: bool) -> NDArray[np.float32]:
         model = self._wide if wide else self.model
@@ -144,9 +154,13 @@ class CTranslate2Engine:
 
         CTranslate2's random numbers can't be seeded for each call, so at a temperature above 0 the
         reference engine's decoder draws, on the same states.
+
+        Raises:
+            WeightsError: it is to draw, and only CTranslate2 can read the weights.
         """
         if options.temperature > 0:
-            return self._drawer().decode(torch.from_numpy(encoded.window), options)
+            states = torch.from_numpy(encoded.window).to(self._device)
+            return self._drawer().decode(states, options)
         start, new = self._start(options), len(options.prefix) + options.max_tokens
         results = self.model.generate(
             _view(encoded.window),
@@ -185,7 +199,13 @@ class CTranslate2Engine:
     def _drawer(self) -> OpenAiEngine:
         with self._building:
             if self._drawing is None:
-                self._drawing = OpenAiEngine(build(self.folder, self._name, self._device))
+                try:
+                    self._drawing = OpenAiEngine(build(self.folder, self._name, self._device))
+                except WeightsError as e:
+                    log.warning("%s; doubtful windows are not read at rising temperatures", e)
+                    self._drawing = e
+        if isinstance(self._drawing, WeightsError):
+            raise WeightsError(str(self._drawing))
         return self._drawing
 
 
@@ -195,7 +215,8 @@ def load_engine(
     """The engine for a pinned model, or for a folder that holds a CTranslate2 Whisper model.
 
     Args:
-        precision: "int8", "float32" and so on; by default the first of `PRECISIONS` that works.
+        precision: "int8", "float32" and so on; by default the first of `PRECISIONS` that works, and
+            on a CPU an encoder in bfloat16 where it is quicker.
 
     Raises:
         InputError: an unknown name or precision.

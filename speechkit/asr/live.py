@@ -27,7 +27,7 @@ STEP_S = 0.5  # between guesses, at least
 STEP_SHARE = 1 / 15  # of the utterance, since longer ones take longer to guess
 LONGEST_S = 15.0  # an utterance that lasts longer is cut behind a certain word
 PAUSE_S = 0.6  # ends an utterance
-SURE_S = 3.0  # of speech, before the language is settled
+SURE_S = 3.0  # of an utterance, before a word is certain whose language is not settled
 
 Frames: TypeAlias = Iterable[Audio | tuple[int, Any]]
 
@@ -58,7 +58,7 @@ class LiveReader:
     """Follows one stream of speech: feed it samples; each call gives what became known by them."""
 
     def __init__(self, reader: WindowReader, options: DecodeOptions, language: str | None) -> None:
-        """`language` None: it is detected in the first utterance and kept."""
+        """`language` None: it is detected in the first utterance that has words, and kept."""
         self._reader, self._engine = reader, reader.engine
         self._options, self._language = options, language
         self._windower = Windower(Cutting(max_window=WINDOW_S, max_pause=PAUSE_S))
@@ -67,6 +67,7 @@ class LiveReader:
     def _begin(self) -> None:
         """Begin an utterance."""
         self._certain: tuple[int, ...] = ()  # tokens
+        self._certain_language: str | None = None  # in which they were guessed
         self._last: list[list[int]] = []  # the last guess after them, in words
         self._guessed_s = 0.0  # length of the utterance at that guess
 
@@ -102,7 +103,11 @@ class LiveReader:
         # What was said last may be half a word, and its full stop may be none.
         spoken = [i for i, word in enumerate(words) if self._is_word(word, options)]
         agreed = min(agreed, spoken[-1] if spoken else 0)
+        if self._language is None and window.duration < SURE_S:
+            agreed = 0
         self._certain += tuple(token for word in words[:agreed] for token in word)
+        if self._certain:
+            self._certain_language = options.language
         self._last = words[agreed:]
         text = self._reader.text(self._certain, options).strip()
         pending = self._reader.text([t for word in self._last for t in word], options).strip()
@@ -111,11 +116,13 @@ class LiveReader:
 
     def _finish(self, window: Window) -> LiveSegment:
         """The whole utterance."""
-        encoded, options = self._encode(window, last=True)
+        encoded, options = self._encode(window)
         reading = self._reader.read([window], options, encoded)[0]
         words = reading.words
         if not words:  # a guard took all, but some of it has been given away
             words = self._place(encoded, options)
+        if words:
+            self._language = options.language
         self._begin()
         return _final(words, window, options)
 
@@ -124,18 +131,17 @@ class LiveReader:
         encoded, options = self._encode(window)
         words = self._place(encoded, options)
         taken = self._windower.cut(words[-1].end if words else window.end_s)
+        self._language = options.language
         self._begin()
         return _final(words, taken, options)
 
-    def _encode(self, window: Window, last: bool = False) -> tuple[Encoded, DecodeOptions]:
+    def _encode(self, window: Window) -> tuple[Encoded, DecodeOptions]:
         """The window encoded, and the options to read it with."""
         encoded = self._reader.encode([window])
-        language = self._language
+        language = self._language or self._certain_language
         if language is None:
             probabilities = self._engine.detect_language(encoded.states)[0]
             language = max(probabilities, key=lambda code: probabilities[code])
-            if last or self._certain or window.duration >= SURE_S:
-                self._language = language
         return encoded, replace(self._options, language=language, prefix=self._certain)
 
     def _place(self, encoded: Encoded, options: DecodeOptions) -> tuple[Word, ...]:

@@ -66,6 +66,8 @@ class OpenAiEngine:
         """The text of each window, by `whisper.decode`."""
         from whisper.decoding import DecodingOptions, decode
 
+        # whisper.decode cuts the prefix to what the new tokens leave of half of its context.
+        room = self.model.dims.n_text_ctx // 2 - len(options.prefix)
         whisper_options = DecodingOptions(
             task=options.task,
             language=options.language,
@@ -76,7 +78,7 @@ class OpenAiEngine:
             best_of=5 if options.temperature else None,
             prompt=list(options.prompt) or None,
             prefix=list(options.prefix) or None,
-            sample_len=options.max_tokens,
+            sample_len=max(1, min(options.max_tokens, room)),
             without_timestamps=True,
             fp16=False,
         )

@@ -22,12 +22,11 @@ from speechkit.asr.guards import DOUBT, SILENCE, TEMPERATURES, fault, is_silence
 from speechkit.asr.transcript import Dropped, Word
 from speechkit.asr.windows import Window
 from speechkit.asr.words import interpolate_words, place_words
+from speechkit.errors import WeightsError
 from speechkit.features import WHISPER_HOP, whisper_log_mel
 
-SHORTEST_S = 6.0  # that the encoder sees
-TAIL_S = (
-    1.0  # silence that the encoder sees after a window; benchmarks/margin.py measures what it costs
-)
+SHORTEST_S = 6.0  # that the encoder sees; benchmarks/margin.py measures what it costs
+TAIL_S = 1.0  # silence that the encoder sees after a window
 UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")  # written without spaces; as in whisper.tokenizer
 
 
@@ -113,7 +112,8 @@ class WindowReader:
     ) -> Reading:
         """A doubtful window in the full 30 s, then at rising temperatures, to the first good text.
 
-        When none is good, the likeliest that does not repeat itself counts.
+        When none is good, the likeliest that does not repeat itself counts. An engine that can't draw
+        from its weights has no temperatures.
         """
         tried = [first]
         reasons = [self._reason(first, window, options)]
@@ -124,7 +124,12 @@ class WindowReader:
             if reasons[-1] in (None, SILENCE):
                 break
             hot = replace(options, temperature=temperature)
-            tried.append(self.engine.decode(encoded.states, hot)[0])
+            try:
+                tried.append(self.engine.decode(encoded.states, hot)[0])
+            except WeightsError:
+                if temperature == 0:
+                    raise
+                break
             reasons.append(self._reason(tried[-1], window, options))
         if reasons[-1] not in (None, SILENCE):
             best = max(range(len(tried)), key=lambda i: _merit(tried[i], reasons[i]))

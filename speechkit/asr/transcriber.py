@@ -8,9 +8,11 @@ is not fed to the next window, so no fault spreads.
 from __future__ import annotations
 
 import math
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -23,7 +25,7 @@ from speechkit.asr.reader import Encoded, Reading, WindowReader, is_spaced
 from speechkit.asr.transcript import Dropped, Segment, Transcript
 from speechkit.asr.windows import Cutting, Window, Windower
 from speechkit.asr.words import segment_of, sentences
-from speechkit.audio import AudioSource, Limits, stream_audio
+from speechkit.audio import AudioSource, Limits, name_of, stream_audio
 from speechkit.errors import AudioError, InputError, SpeechkitError
 from speechkit.runtime import check_seed, threads
 from speechkit.vad import SAMPLE_RATE
@@ -57,7 +59,7 @@ class _Recording:
 
     source: AudioSource
     language: str | None
-    probability: float = 1.0
+    probability: float = 1.0  # of the language
     seconds: float = 0.0  # loaded so far
     promised: float = 0.0  # by its header
     items: list[Segment | Dropped] = field(default_factory=list)
@@ -130,23 +132,29 @@ class Transcriber:
             limits=limits,
         )
         recording = _Recording(source, request.language)
-        for _, end in self._read([recording], request):
-            if progress and (total := max(recording.promised, recording.seconds)):
-                progress(total if end is None else min(end, total), total)
+        with closing(self._read([recording], request)) as steps:
+            for _, end in steps:
+                if progress and (total := max(recording.promised, recording.seconds)):
+                    progress(total if end is None else min(end, total), total)
         if recording.error:
             raise recording.error
         return self._transcript(recording, request)
 
     def segments(self, source: AudioSource, **options: Any) -> Iterator[Segment]:
-        """The segments of a recording as they are recognised; arguments and errors of `transcribe`.
+        """The segments of a recording as they are recognised.
 
-        What the guards removed is not among them.
+        The arguments are those of `transcribe` but for `progress`. Of its errors those about arguments
+        come at once, those about the audio where they are met. What the guards removed is not among
+        the segments.
         """
         request = self._request(**options)
-        recording = _Recording(source, request.language)
-        for _ in self._read([recording], request):
-            yield from (item for item in recording.items if isinstance(item, Segment))
-            recording.items.clear()
+        return self._segments(_Recording(source, request.language), request)
+
+    def _segments(self, recording: _Recording, request: _Request) -> Iterator[Segment]:
+        with closing(self._read([recording], request)) as steps:
+            for _ in steps:
+                yield from (item for item in recording.items if isinstance(item, Segment))
+                recording.items.clear()
         if recording.error:
             raise recording.error
 
@@ -158,34 +166,64 @@ class Transcriber:
         Short recordings take less time so than one by one. A recording that can't be read gives its
         error in place of a transcript, and the others go on. Arguments are those of `transcribe`;
         `progress` is called with the recordings done and, if `sources` has a length, their number.
+
+        Raises:
+            InputError: as `transcribe`, or `sources` is one recording.
         """
-        request = self._request(**options)
+        if isinstance(sources, str | bytes | bytearray | os.PathLike):
+            raise InputError(f"{name_of(sources)} is one recording; give a list of recordings")
+        return self._transcripts(sources, progress, self._request(**options))
+
+    def _transcripts(
+        self, sources: Iterable[AudioSource], progress: Progress | None, request: _Request
+    ) -> Iterator[Transcript | SpeechkitError]:
         recordings = (_Recording(source, request.language) for source in sources)
         total = len(sources) if isinstance(sources, Sequence) else 0
         done = 0
-        for recording, end in self._read(recordings, request):
-            if end is None:
-                done += 1
-                if progress:
-                    progress(done, total)
-                yield recording.error or self._transcript(recording, request)
+        with closing(self._read(recordings, request)) as steps:
+            for recording, end in steps:
+                if end is None:
+                    done += 1
+                    if progress:
+                        progress(done, total)
+                    yield recording.error or self._transcript(recording, request)
 
-    def stream(self, frames: Frames, **options: Any) -> Iterator[LiveSegment]:
+    def stream(
+        self,
+        frames: Frames,
+        *,
+        language: str | None = None,
+        task: str = "transcribe",
+        prompt: str = "",
+        hot_words: Sequence[str] = (),
+        beam_size: int = 3,
+        seed: int = 0,
+    ) -> Iterator[LiveSegment]:
         """Recognise live audio: words as they become certain, and each utterance as it ends.
 
         Args:
             frames: pieces of audio of any length, as `Audio` or (rate, array), all of one rate. The
                 results of a piece are given before the next one is asked for.
-            options: language, task, prompt, hot_words, beam_size, seed, as in `transcribe`; the
-                language, when not given, is detected in the first utterance and kept.
+            language: when None, detected in the first utterance that has words, and kept.
+            task, prompt, hot_words, beam_size, seed: as in `transcribe`.
 
         Within an utterance the `text` of the results only grows; a result that is `final` ends it.
 
         Raises:
             AudioError: a piece that isn't audio, or another rate than that of the first.
-            InputError: as `transcribe`.
+            InputError: as `transcribe`, at once.
         """
-        request = self._request(**options)
+        request = self._request(
+            language=language,
+            task=task,
+            prompt=prompt,
+            hot_words=hot_words,
+            beam_size=beam_size,
+            seed=seed,
+        )
+        return self._live(frames, request)
+
+    def _live(self, frames: Frames, request: _Request) -> Iterator[LiveSegment]:
         live = LiveReader(self._reader, request.options, request.language)
         for samples in at_16_khz(frames):
             yield from live.feed(samples)
@@ -274,34 +312,37 @@ class Transcriber:
         language = recording.language or "en"
         joint = " " if is_spaced(replace(request.options, language=language)) else ""
         text = joint.join(segment.text for segment in segments)
-        return Transcript(
-            text, language, recording.seconds, segments, dropped, recording.probability
-        )
+        probability = recording.probability if recording.language else 0.0
+        return Transcript(text, language, recording.seconds, segments, dropped, probability)
 
     def _read(
         self, recordings: Iterable[_Recording], request: _Request
-    ) -> Iterator[tuple[_Recording, float | None]]:
+    ) -> Generator[tuple[_Recording, float | None]]:
         """Put results into the recordings, in order; yields the recording and the second reached.
 
-        None in place of the second says that the recording is done, or has an error.
+        None in place of the second says that the recording is done, or has an error. What is not read
+        yet when the generator ends is not read any more.
         """
         pool: list[_Entry] = []
-        before: _Submitted | None = None  # the workers read it while the next pool is gathered
+        before: _Submitted = [], []  # the workers read it while the next pool is gathered
+        submitted = before
         size = BATCH  # the first results come early
-        for recording in recordings:
-            heard = 0.0  # seconds of speech; the first 30 say the language
-            for entry in self._entries(recording, request):
-                pool.append(entry)
-                heard += entry[1].duration if entry[1] else WINDOW_S
-                if len(pool) >= size and (recording.language or heard >= WINDOW_S):
-                    submitted = self._submit(pool, request)
-                    if before:
+        try:
+            for recording in recordings:
+                heard = 0.0  # seconds of speech; the first 30 say the language
+                for entry in self._entries(recording, request):
+                    pool.append(entry)
+                    heard += entry[1].duration if entry[1] else WINDOW_S
+                    if len(pool) >= size and (recording.language or heard >= WINDOW_S):
+                        submitted = self._submit(pool, request)
                         yield from self._collect(before, request)
-                    pool, before, size = [], submitted, POOL
-        submitted = self._submit(pool, request)
-        if before:
+                        pool, before, size = [], submitted, POOL
+            submitted = self._submit(pool, request)
             yield from self._collect(before, request)
-        yield from self._collect(submitted, request)
+            yield from self._collect(submitted, request)
+        finally:
+            for _, future in (*before[1], *submitted[1]):
+                future.cancel()
 
     def _entries(self, recording: _Recording, request: _Request) -> Iterator[_Entry]:
         """The recording's windows, then its end."""
@@ -363,6 +404,7 @@ def _windows(recording: _Recording, request: _Request) -> Iterator[Window]:
 
     def promise(seconds: float) -> None:
         recording.promised = seconds
+        request.limits.check(name_of(recording.source), seconds=seconds)
 
     clips = list(request.clips) or [(0.0, None)]
     pieces = stream_audio(recording.source, SAMPLE_RATE, limits=request.limits, on_promise=promise)

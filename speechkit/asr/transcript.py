@@ -73,11 +73,11 @@ class Transcript:
 
     Attributes:
         text: all that was said.
-        language: its code, such as "en".
+        language: its code, such as "en"; that too when nothing was heard and none was given.
         duration: of the recording, in seconds.
         segments: in order.
         dropped: what the guards removed, in order.
-        language_probability: 1 when the language was given.
+        language_probability: 1 when the language was given, 0 when nothing was heard to tell it by.
     """
 
     text: str

@@ -87,7 +87,7 @@ class Windower:
         self._samples: Samples = np.zeros(0, np.float32)  # not yet given away
         self._speech: Probabilities = np.zeros(0, np.float32)  # of their whole frames
         self._start = 0  # frame at which they begin
-        self._cut = False  # whether they go on from a cut inside speech
+        self._cut = False  # whether they begin at a cut inside speech
 
     def feed(self, samples: Samples) -> Iterator[Window]:
         """The next samples, 16 kHz; yields the windows that end in them."""
@@ -144,8 +144,15 @@ class Windower:
 
     def _onset(self) -> int | None:
         """The first frame of speech in what is left."""
-        threshold = self.cutting.offset if self._cut else self.cutting.onset
-        above = np.flatnonzero(self._speech >= threshold)
+        if self._cut:  # speech goes on, unless more than the margin behind the cut is quiet
+            near = self._speech[: _frames(self.cutting.margin) + 1]
+            above = np.flatnonzero(near >= self.cutting.offset)
+            if len(above):
+                return int(above[0])
+            self._cut = len(near) <= _frames(self.cutting.margin)
+            if self._cut:
+                return None
+        above = np.flatnonzero(self._speech >= self.cutting.onset)
         return int(above[0]) if len(above) else None
 
     def _take(self, frames: int, cut: bool) -> Window:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
-import unicodedata
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def load_checkpoint(folder: Path, device: str = "auto") -> CoquiEngine:
             raise ValueError("a model of several languages")
         model = new_vits(_coqui_config(data, folder))
         config = _voice_config(data, model)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as e:
         raise WeightsError(
             f"{folder}: not a Coqui VITS checkpoint that can be used: {e!r}; it needs a config.json of "
             "a VITS model with one language, and a .pth file"
@@ -113,11 +113,17 @@ def _speakers(data: dict[str, Any], folder: Path) -> list[str]:
     """Names of the speakers in the order of their numbers."""
     if data.get("speakers"):
         return [str(name) for name in data["speakers"]]
-    path = folder / "speakers.json"
-    if not path.is_file():
-        raise ValueError("several speakers, and no speakers.json that names them")
-    numbers = json.loads(path.read_text(encoding="utf-8"))
+    numbers = _speaker_numbers(folder)
     return sorted((str(name) for name in numbers), key=lambda name: int(numbers[name]))
+
+
+def _speaker_numbers(folder: Path) -> dict[str, Any]:
+    for name in ("speaker_ids", "speakers"):
+        if (path := folder / f"{name}.json").is_file():
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        if (path := folder / f"{name}.pth").is_file():
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
+    raise ValueError("several speakers, and no speaker_ids.json or speakers.pth that names them")
 
 
 def _voice_config(data: dict[str, Any], model: Any) -> VoiceConfig:
@@ -126,12 +132,12 @@ def _voice_config(data: dict[str, Any], model: Any) -> VoiceConfig:
     characters = tokenizer.characters
     symbols: dict[str, list[int]] = {}
     for number, symbol in enumerate(characters.vocab):
-        symbols.setdefault(unicodedata.normalize("NFD", symbol), [number])
+        symbols.setdefault(symbol, [number])
     blank = [characters.char_to_id(characters.blank)] if data.get("add_blank", True) else []
     framed = bool(data.get("enable_eos_bos_chars"))
     symbols[PAD] = blank
-    symbols[BEGIN] = [*blank, characters.bos_id] if framed else []
-    symbols[END] = [characters.eos_id, *blank] if framed else []
+    symbols[BEGIN] = [characters.bos_id] if framed else []
+    symbols[END] = [characters.eos_id] if framed else []
     language = str(data.get("phoneme_language") or data.get("language") or "en-us")
     speakers = model.speaker_manager.name_to_id if model.speaker_manager else {"0": 0}
     return VoiceConfig(
@@ -143,14 +149,16 @@ def _voice_config(data: dict[str, Any], model: Any) -> VoiceConfig:
         length_scale=float(args.length_scale),
         speakers=dict(speakers),
         reads_letters=not data.get("use_phonemes", False),
+        unicode_form="NFC",
     )
 
 
 def _load_weights(model: Any, folder: Path) -> None:
-    """The newest-named of the folder's `.pth` files that holds a model."""
+    """`model.pth`, else the best, else the one of the latest step."""
     names = ["model.pth", "model_file.pth", "best_model.pth"]
     found = [folder / name for name in names if (folder / name).is_file()]
-    found += sorted(folder.glob("*_[0-9]*.pth"))
+    steps = {path: re.search(r"_(\d+)\.pth$", path.name) for path in folder.glob("*.pth")}
+    found += sorted((p for p, step in steps.items() if step), key=lambda p: -int(steps[p][1]))
     if not found:
         raise WeightsError(f"{folder}: no weights; put model.pth or best_model.pth there")
     try:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 
 from speechkit.tts.inline import extract_phonemes
 from speechkit.tts.lexicon import Lexicon
-from speechkit.tts.normalize import normalize, say_as, transliterate
-from speechkit.tts.phonemes import phonemize
+from speechkit.tts.normalize import normalize, say_as
+from speechkit.tts.phonemes import closing_mark, phonemize
 from speechkit.tts.piper import VoiceConfig
+from speechkit.tts.scripts import own_script
 from speechkit.tts.ssml import Passage, is_ssml, parse_ssml
 from speechkit.tts.text import split, tidy
 from speechkit.tts.word_times import Span, place_words
@@ -27,32 +28,7 @@ log = logging.getLogger("speechkit")
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _INLINE = re.compile("([\ue000-\uf8ff])")
-_WORD = re.compile(r"\w+")
 _ENDED = re.compile(r"[.!?…。！？:;,][\"'”’)\]]*\s*$")
-# First letters of a script's Unicode names; languages that are not here are written in Latin letters.
-_SCRIPTS = {
-    "CYRILLIC": "ru uk be bg mk sr kk ky tt ba cv",
-    "GREEK": "el grc",
-    "ARABIC": "ar fa ur ug sd",
-    "HEBREW": "he",
-    "DEVANAGARI": "hi mr ne kok",
-    "BENGALI": "bn as bpy",
-    "GEORGIAN": "ka",
-    "ARMENIAN": "hy hyw",
-    "CJK HIRAGANA KATAKANA BOPOMOFO": "cmn yue hak zh ja",
-    "HANGUL": "ko",
-    "THAI": "th",
-    "TAMIL": "ta",
-    "TELUGU": "te",
-    "KANNADA": "kn",
-    "MALAYALAM": "ml",
-    "GUJARATI": "gu",
-    "GURMUKHI": "pa",
-    "SINHALA": "si",
-    "ETHIOPIC": "am",
-    "MYANMAR": "my shn",
-    "ORIYA": "or",
-}
 
 
 @dataclass(frozen=True)
@@ -76,7 +52,7 @@ class Piece:
 
     Attributes:
         text: with a private-use character for each of the inline phonemes.
-        source: as it was written.
+        source: as it was written, with the lexicon's spellings.
         inline: private-use character → IPA.
         pause_s: silence between it and a next sentence.
         break_s: silence that was asked for, which stays at the end too.
@@ -97,7 +73,8 @@ class Sentence:
     """What is said in one breath.
 
     Attributes:
-        text: as it was written; a part of a very long sentence, as it is spoken.
+        text: as it was written, with the lexicon's spellings; a part of a very long sentence, as it
+            is spoken.
         phonemes: IPA characters, spaces and marks that the voice knows.
         words: each word as it is spoken, with the phonemes that are its own.
         pause_s: silence after it.
@@ -125,10 +102,7 @@ class FrontEnd:
         """`config` says the language of a voice, and the phonemes or letters that it knows."""
         self.language, self.lexicon = config.language, lexicon
         self._symbols = frozenset(config.symbols)
-        self._reads_letters = config.reads_letters
-        base = config.language.split("-")[0]
-        own = [script for script, codes in _SCRIPTS.items() if base in codes.split()]
-        self._scripts = tuple(own[0].split()) if own else ("LATIN",)
+        self._reads_letters, self._unicode_form = config.reads_letters, config.unicode_form
 
     def passages(self, text: str) -> list[Passage]:
         """The text, or the passages of an SSML document.
@@ -179,46 +153,48 @@ class FrontEnd:
 
     def _read(self, piece: Piece) -> list[Sentence]:
         """A piece in phonemes; what has no sound that the voice knows is left out."""
-        parts = tidy(normalize(self._readable(piece.text), self.language))
+        parts = tidy(normalize(own_script(piece.text, self.language), self.language))
         found = [self._sentence(part, piece) for part in parts]
         spoken = [sentence for sentence in found if sentence is not None]
         return [replace(spoken[0], text=piece.source)] if len(spoken) == 1 else spoken
+
+    def _form(self, phonemes: str) -> str:
+        """In the Unicode form in which the voice names its symbols."""
+        return unicodedata.normalize(self._unicode_form, phonemes)
 
     def _sentence(self, text: str, piece: Piece) -> Sentence | None:
         tokens: list[str] = []
         groups: list[str] = []
         for part in _INLINE.split(text):
             ipa = piece.inline.get(part)
-            tokens += part.split() if ipa is None else [ipa]
-            sounds = self._sounds(part) if ipa is None else [*_decomposed(ipa)]
-            groups += "".join(sounds).split(" ")
-        phonemes = list(" ".join(group for group in groups if group))
+            if ipa is not None:
+                tokens.append(ipa)
+                groups += self._form(ipa).split()
+                continue
+            tokens += part.split()
+            mark = closing_mark(part) if groups else ""  # of a clause that phonemes end
+            if mark:
+                groups[-1] += mark
+                part = part.lstrip()[1:]
+            groups += "".join(self._sounds(part)).split()
+        phonemes = list(" ".join(groups))
         unknown = sorted(set(phonemes) - self._symbols)
         if unknown:
             log.warning("the voice has no sound for %s in %r", " ".join(unknown), text[:60])
             phonemes = [p for p in phonemes if p in self._symbols]
         if not any(p.isalpha() for p in phonemes):
             return None
-        words = place_words(tokens, phonemes, self._sounds)
+        spelled = set(piece.inline.values())
+        words = place_words(
+            tokens, phonemes, lambda word: list(word) if word in spelled else self._sounds(word)
+        )
         return Sentence(text, tuple(phonemes), tuple(words), 0.0, piece.rate, piece.gain)
 
     def _sounds(self, text: str) -> list[str]:
         """The phonemes of a text, or its letters, for a voice that was trained on letters."""
         if self._reads_letters:
-            return [*_decomposed(" ".join(text.lower().split()))]
-        return phonemize(text, self.language)
-
-    def _readable(self, text: str) -> str:
-        """Words in a script that the language is not written in, in Latin letters."""
-        return _WORD.sub(
-            lambda word: word[0] if self._knows(word[0]) else f"{transliterate(word[0])} ", text
-        )
-
-    def _knows(self, word: str) -> bool:
-        if word.isascii():
-            return True
-        letters = [unicodedata.name(c, "") for c in word if c.isalpha()]
-        return all(name.startswith(("LATIN", *self._scripts)) for name in letters)
+            return list(self._form(" ".join(text.lower().split())))
+        return list(self._form("".join(phonemize(text, self.language))))
 
 
 def _cut(passage: Passage, pauses: Pauses) -> Iterator[Piece]:
@@ -235,17 +211,13 @@ def _cut(passage: Passage, pauses: Pauses) -> Iterator[Piece]:
     for i, (sentence, ends) in enumerate(found):
         last = i + 1 == len(found)
         pause = pauses.paragraph if ends else pauses.sentence
-        if last and not text.endswith("\n\n"):
+        if last and not passage.ends_paragraph:
             pause = 0.0 if open_end else pauses.sentence
-        source = _INLINE.sub(lambda mark: inline.get(mark[0], ""), sentence)
+        source = " ".join(_INLINE.sub(lambda mark: inline.get(mark[0], ""), sentence).split())
         break_s = passage.pause_s if last else 0.0
         yield Piece(sentence, source, inline, pause, break_s, passage.rate, gain)
     if not found and passage.pause_s:
         yield Piece("", "", {}, 0.0, passage.pause_s, passage.rate, gain)
-
-
-def _decomposed(ipa: str) -> str:
-    return unicodedata.normalize("NFD", ipa)
 
 
 def _later(sentence: Sentence, seconds: float) -> Sentence:

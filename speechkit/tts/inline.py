@@ -12,6 +12,7 @@ from speechkit.errors import InputError
 
 FIRST_STAND_IN = 0xE000  # Unicode's private-use area: no script has its letters there
 MAX_INLINE = 6400  # characters in that area
+MAX_LENGTH = 200  # of one, in characters: a sentence is spoken in one piece
 
 # No bracket and no line end inside: a "[[" that is never closed costs no search to the text's end.
 INLINE = re.compile(r"\[\[([^\[\]\n]+)\]\]")
@@ -28,7 +29,7 @@ def extract_phonemes(text: str) -> tuple[str, list[str]]:
         [[IPA]], and the IPA strings in order. Brackets with nothing inside leave a space.
 
     Raises:
-        InputError: more than `MAX_INLINE` of them.
+        InputError: more than `MAX_INLINE` of them, or one longer than `MAX_LENGTH`.
     """
     found: list[str] = []
 
@@ -36,6 +37,10 @@ def extract_phonemes(text: str) -> tuple[str, list[str]]:
         ipa = match[1].strip()
         if not ipa:
             return " "
+        if len(ipa) > MAX_LENGTH:
+            raise InputError(
+                f"{len(ipa)} characters of phonemes in one [[...]]; give at most {MAX_LENGTH} in each"
+            )
         if len(found) == MAX_INLINE:
             raise InputError(f"more than {MAX_INLINE} [[phonemes]] in one text; give it in parts")
         found.append(ipa)

@@ -91,7 +91,7 @@ class Espeak:
                 ipa = self._lib.espeak_TextToPhonemes(ctypes.byref(at), _CHARS_UTF8, _PHONEMES_IPA)
                 end = at.value - base if at.value else len(data)
                 clause = data[start:end].decode(errors="ignore")
-                found.append((_tidy(ipa.decode()), _closing_mark(clause)))
+                found.append((_tidy(ipa.decode()), _clause_mark(clause)))
         return found
 
     def _choose(self, voice: str) -> None:
@@ -125,20 +125,30 @@ def _data_path(path: str) -> bytes:
     return os.fsencode(link)
 
 
-def _closing_mark(clause: str) -> str:
+def _clause_mark(clause: str) -> str:
     """The first mark after the clause's last word, or ""."""
     tail = _CLAUSE_END.match(clause[::-1])
     return next((c for c in reversed(tail[1]) if c in _MARKS), "") if tail else ""
+
+
+def closing_mark(text: str) -> str:
+    """The mark that `text` begins with, as it is spoken; "" for other text."""
+    first = text.lstrip()[:1]
+    return first.translate(_SPOKEN_MARK) if first in _MARKS else ""
 
 
 def _tidy(ipa: str) -> str:
     return " ".join(_LANGUAGE_FLAG.sub("", ipa).split())
 
 
-@lru_cache(maxsize=1)
 def espeak() -> Espeak:
     """The one espeak-ng library of this process."""
-    return Espeak()
+    with _making:  # two of them would change each other's language
+        return _espeak()
+
+
+_making = threading.Lock()
+_espeak = lru_cache(maxsize=1)(Espeak)
 
 
 def phonemize(text: str, voice: str) -> list[str]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class VoiceConfig:
         noise_scale, noise_w, length_scale: spread of the sound, spread of the durations, pace.
         speakers: name → number; one entry for a voice of one speaker.
         reads_letters: whether it reads letters instead of phonemes.
+        unicode_form: of its symbols, "NFD" (single characters and their marks apart) or "NFC".
     """
 
     sample_rate: int
@@ -44,6 +45,7 @@ class VoiceConfig:
     length_scale: float
     speakers: dict[str, int] = field(default_factory=lambda: {"0": 0})
     reads_letters: bool = False
+    unicode_form: Literal["NFC", "NFD"] = "NFD"
 
     @classmethod
     def read(cls, path: Path) -> VoiceConfig:

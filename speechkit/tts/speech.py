@@ -33,7 +33,7 @@ class Speech(Audio):
     Attributes:
         phonemes: in order; the gaps are silence and transitions that belong to no symbol.
         sentences: as they were written, with their words as they are spoken.
-        language: code of the language, such as "en".
+        language: espeak's name of it, such as "en-us".
     """
 
     phonemes: tuple[Phoneme, ...] = ()

@@ -64,12 +64,14 @@ class Passage:
         rate: factor of the speed.
         volume_db: louder by so much; minus infinity is silence.
         pause_s: silence after it, besides the usual pause after a sentence.
+        ends_paragraph: whether a paragraph ends with it.
     """
 
     text: str
     rate: float = 1.0
     volume_db: float = 0.0
     pause_s: float = 0.0
+    ends_paragraph: bool = field(default=False, compare=False)
 
 
 def is_ssml(text: str) -> bool:
@@ -182,8 +184,9 @@ class _Run:
 
     def passage(self) -> Passage:
         text = re.sub(" +", " ", "".join(self.parts))
-        text = re.sub(r" ?\n\s*", "\n\n", text).strip()
-        return Passage(text, self.rate, self.volume_db, min(self.pause_s, MAX_BREAK_S))
+        text = re.sub(r" ?\n\s*", "\n\n", text)
+        pause_s, ends = min(self.pause_s, MAX_BREAK_S), text.endswith("\n\n")
+        return Passage(text.strip(), self.rate, self.volume_db, pause_s, ends)
 
 
 @dataclass

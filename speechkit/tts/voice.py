@@ -29,7 +29,7 @@ FIRST_FRAMES = 22  # of a streamed sentence; each chunk is GROWTH times the last
 GROWTH = 2
 MOST_FRAMES = 512
 COMMAS = ",;:"
-CALIBRATION = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10."  # in every language a voice reads
+NUMBERS = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10."
 _WHOLE = 2**30  # frames: no sentence is as long
 
 Progress = Callable[[float, float], object]
@@ -125,7 +125,7 @@ class Voice:
 
     def warm_up(self) -> None:
         """Speak into nothing, so that the first real call is as quick as the next."""
-        for _ in self.stream("Ready, and waiting for the next word."):
+        for _ in self.stream(self._own_words()):
             pass
 
     def _manner(
@@ -180,9 +180,16 @@ class Voice:
     def _own_loudness(self, speaker: int) -> float:
         """LUFS of the voice as it is."""
         if speaker not in self._loudness:
-            said = self.synthesize(CALIBRATION, speaker=speaker)
+            said = self.synthesize(self._own_words(), speaker=speaker)
             self._loudness[speaker] = measure_loudness(said.samples, said.sample_rate)
         return self._loudness[speaker]
+
+    def _own_words(self) -> str:
+        """Something that the voice can say: numbers, else the symbols that it knows."""
+        if next(self.front_end.sentences(self.front_end.pieces(NUMBERS, Pauses())), None):
+            return NUMBERS
+        letters = [s for s in self.engine.config.symbols if len(s) == 1 and s.isalpha()]
+        return f"[[{' '.join(letters[:30])}]]"
 
     def _speak(
         self, text: str, manner: _Manner, progress: Progress | None, first: int

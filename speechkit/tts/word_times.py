@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 MOST = 4  # words in one group, or groups in one word
+BAND = 12  # how far the two rows may run apart
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,19 @@ def _match(lengths: list[int], sizes: list[int]) -> list[tuple[range, range]]:
     The sum of the differences of their lengths is the smallest.
     """
     n, m = len(lengths), len(sizes)
+    tokens, groups = ([0, *accumulate(row)] for row in (lengths, sizes))
     best: dict[tuple[int, int], tuple[float, tuple[int, int]]] = {(0, 0): (0.0, (0, 0))}
     steps = [(1, 1)] + [s for k in range(2, MOST + 1) for s in ((k, 1), (1, k))]
     for i in range(n + 1):
-        for j in range(m + 1):
+        middle = i * m // max(1, n)
+        for j in range(max(0, middle - BAND), min(m, middle + BAND) + 1):
             if (i, j) not in best:
                 continue
             cost = best[i, j][0]
             for a, b in steps:
                 if i + a > n or j + b > m:
                     continue
-                off = abs(sum(lengths[i : i + a]) - sum(sizes[j : j + b])) + 0.1 * (a + b - 2)
+                off = abs(tokens[i + a] - tokens[i] - groups[j + b] + groups[j]) + 0.1 * (a + b - 2)
                 if cost + off < best.get((i + a, j + b), (float("inf"),))[0]:
                     best[i + a, j + b] = cost + off, (i, j)
     if (n, m) not in best:  # far too few of one: share the phonemes out

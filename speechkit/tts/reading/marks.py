@@ -106,7 +106,7 @@ def _plain_form(c: str) -> str:
     category = unicodedata.category(c)
     if category == "Nd":
         return str(unicodedata.decimal(c))
-    if category == "Cf" or "\ufe00" <= c <= "\ufe0f":
+    if category == "Cf" or category[0] == "M":  # a mark that is in no composed letter
         return ""
     if category in ("Cc", "Cs", "Cn", "Co", "Zs", "Zl", "Zp"):
         return " "

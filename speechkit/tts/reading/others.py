@@ -46,7 +46,6 @@ _MONEY = {  # one and several: euro, dollar, pound, yen
 }
 _HOURS = {"de": "Uhr", "fr": "heures"}
 _FEMININE = {"£": {"fr": "une", "es": "una", "it": "una", "pt": "uma"}}
-_GROUPS = re.compile(r"(?<=\d)[. '](?=\d{3}(?:[. ',]|\b))")
 _COMMA = r"(?:\d{1,3}(?:[. ']\d{3})+(?!\d)|\d+)(?:,\d+)?"
 _POINT = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 _POINT_LANGUAGES = {"he", "th", "hi", "te", "kn", "bn", "am", "cy", "ta"}
@@ -71,7 +70,13 @@ def read(text: str, language: str) -> str:
         text = re.sub(r"(?<=\d)\s?%", f" {_WORDS[base][1]}", text)
     number = _POINT if base in _POINT_LANGUAGES else _COMMA
     pattern = re.compile(rf"(?<![\w.,:/-])(-|−)?({number}){_AFTER}")
-    return pattern.sub(lambda m: ("minus " if m[1] else "") + say(m[2], name, base), text)
+    return pattern.sub(lambda m: _minus(name) * bool(m[1]) + say(m[2], name, base), text)
+
+
+@lru_cache(maxsize=64)
+def _minus(name: str) -> str:
+    """The word before a negative number, with a space."""
+    return _words("-1", name, "cardinal").removesuffix(_words("1", name, "cardinal"))
 
 
 @lru_cache(maxsize=64)

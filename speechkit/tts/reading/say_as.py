@@ -131,6 +131,8 @@ def _date(text: str, detail: str, language: str) -> str | None:
 
 
 def _ordered_date(parts: dict[str, str], british: bool) -> str | None:
+    if any(len(part) > 4 for part in parts.values()):
+        return None
     day, month, year = int(parts.get("d", "1")), int(parts.get("m", "1")), parts.get("y", "")
     if not (1 <= day <= 31 and 1 <= month <= 12 and len(year) <= 4):
         return None
