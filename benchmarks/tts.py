@@ -3,10 +3,11 @@
     pip install piper-tts speechmos
     python benchmarks/tts.py [FOLDER] [--json OUT.json]     # default: $SPEECHKIT_EVAL
 
-The peers speak the same weights (en_US-joe-medium) with the same number of threads: piper-tts as it
-comes, and coqui-tts with the checkpoint that speechkit saves for it. Each system runs in a process of
-its own; they take turns, and of several rounds the least time counts. No pauses are put between sentences, for
-the peers put none. The first audio is what a program can play first: a chunk of ours, a sentence of piper-tts, the whole text of coqui-tts.
+The peers speak the same weights (en_US-joe-medium): piper-tts as it comes, with as many threads as there
+are processors, and coqui-tts with the checkpoint that speechkit saves for it. Each system runs in a
+process of its own; they take turns, and of several rounds the least time counts. No pauses are put
+between sentences, for the peers put none. The first audio is what a program can play first: a chunk of
+ours, a sentence of piper-tts, the whole text of coqui-tts.
 
 What is said is written down by Whisper base (speechkit's fast engine, the same for all) and held
 against what should be said: 50 references of FOLDER/asr_en, left out without it, and 50 real-world
@@ -100,7 +101,7 @@ def run(speak: Speak, text: str) -> dict[str, Any]:
 
 
 def measure_times(workers: dict[str, Worker]) -> dict[str, Any]:
-    """The least time of several rounds, for each text and system; and our first call's after `warm_up`."""
+    """The least time of several rounds, for each text and system; our first call after `warm_up`."""
     steady = {}
     cold = workers["speechkit"].run(SENTENCE)["whole"]
     for name, (text, rounds) in TEXTS.items():

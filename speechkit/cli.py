@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from typing import Any
 from speechkit.arguments import build_parser
 from speechkit.errors import InputError, SpeechkitError
 
+_VOICE = re.compile(r"[a-z]{2,3}_\w+-.+-.+")  # a name of Piper's catalogue
 LINE_LENGTH = 42  # of subtitles, in characters
 
 
@@ -275,7 +277,14 @@ def models(args: argparse.Namespace) -> Output:
         ]
         data = [{**asdict(row), "folder": str(row.folder)} for row in rows]
         return Output({"models": data, "home": str(hub.home())}, "\n".join(lines))
-    folder = str(hub.fetch(args.name) if args.action == "fetch" else hub.path(args.name))
+    if args.action == "path":
+        folder = str(hub.path(args.name))
+    elif _VOICE.fullmatch(args.name) and args.name not in hub.names("tts"):
+        from speechkit.tts.catalogue import fetch_voice
+
+        folder = str(fetch_voice(args.name))
+    else:
+        folder = str(hub.fetch(args.name))
     return Output({"name": args.name, "path": folder}, folder)
 
 

@@ -136,8 +136,8 @@ class _Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Without this the threads of one session would go on spinning beside the next one's.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        # Threads that spin would take time from the next session's, and from other programs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 part.model, options, providers=["CPUExecutionProvider"]
