@@ -157,8 +157,12 @@ def _load_weights(model: Any, folder: Path) -> None:
     """`model.pth`, else the best, else the one of the latest step."""
     names = ["model.pth", "model_file.pth", "best_model.pth"]
     found = [folder / name for name in names if (folder / name).is_file()]
-    steps = {path: re.search(r"_(\d+)\.pth$", path.name) for path in folder.glob("*.pth")}
-    found += sorted((p for p, step in steps.items() if step), key=lambda p: -int(steps[p][1]))
+    steps = {
+        int(step[1]): path
+        for path in folder.glob("*.pth")
+        if (step := re.search(r"_(\d+)\.pth$", path.name))
+    }
+    found += [steps[step] for step in sorted(steps, reverse=True)]
     if not found:
         raise WeightsError(f"{folder}: no weights; put model.pth or best_model.pth there")
     try:
