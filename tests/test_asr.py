@@ -4,7 +4,9 @@ Recordings are words made of tones (`scripted_asr`); the stand-in for the speech
 """
 
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from scripted_asr import (
     babble,
     places,
     read,
+    repeat,
     say,
     signal,
     spread,
@@ -119,6 +122,8 @@ def test_where_nobody_speaks_nothing_is_read(level):
     transcript = asr.transcribe((RATE, np.full(40 * RATE, level, np.float32)), words=True)
     assert (transcript.text, transcript.segments, transcript.dropped) == ("", (), ())
     assert transcript.duration == 40.0
+    assert (transcript.language, transcript.language_probability) == ("en", 0.0)
+    assert asr.transcribe((RATE, signal(3.0)), language="de").language_probability == 1.0
     assert engine.calls == []
     assert engine.detected == 0
 
@@ -154,7 +159,7 @@ def test_segments_raise_what_transcribe_raises():
     with pytest.raises(AudioError, match="no such file"):
         list(asr.segments("gone.wav"))
     with pytest.raises(InputError, match="it has en, de, ja"):
-        list(asr.segments((RATE, signal(1)), language="xx"))
+        asr.segments((RATE, signal(1)), language="xx")
     limited = asr.segments((RATE, signal(*spread(*range(60)))), limits=Limits(seconds=100))
     with pytest.raises(AudioError, match=r"Limits\.seconds"):
         list(limited)
@@ -174,6 +179,36 @@ def test_progress_goes_up_to_the_length_of_the_recording(tmp_path):
         assert len(set(totals)) == 1
         assert done[-1] == totals[-1]
         assert len(set(done)) > 30
+
+
+def test_what_is_left_early_is_not_read():
+    release = threading.Event()
+
+    def script(window, options):
+        if window[0].text != "w0":
+            release.wait(10)
+        return repeat(window, options)
+
+    engine = ScriptedEngine(script)
+    asr = Transcriber(engine, "scripted")
+    asr._workers = ThreadPoolExecutor(1)
+    first_alone = [*spread(0), *spread(*range(1, 200))]
+    found = asr.segments((RATE, signal(*first_alone)), language="en")
+    threading.Timer(0.5, release.set).start()
+    next(found)
+    read_by_then = len(engine.calls)
+    found.close()
+    asr._workers.shutdown(wait=True)
+    assert len(engine.calls) <= read_by_then + 8, "only the batch under way ends"
+
+
+def test_a_header_that_promises_too_much_is_refused_before_anything_is_read(tmp_path):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, signal(*spread(*range(60))), RATE)
+    engine = ScriptedEngine()
+    with pytest.raises(AudioError, match=r"long\.wav: over the limit of 130 seconds"):
+        Transcriber(engine, "s").transcribe(path, limits=Limits(seconds=130), language="en")
+    assert engine.calls == []
 
 
 # --- several recordings
@@ -244,6 +279,15 @@ def test_progress_of_several_recordings_counts_them():
     list(asr.transcribe_many(sources, progress=lambda *now: seen.append(now)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert list(asr.transcribe_many([])) == []
+
+
+@pytest.mark.parametrize("one", ["talk.wav", b"RIFF", Path("talk.wav")])
+def test_one_recording_is_no_list(one):
+    asr = Transcriber(ScriptedEngine(), "scripted")
+    with pytest.raises(InputError, match="is one recording; give a list of recordings"):
+        asr.transcribe_many(one)
+    with pytest.raises(InputError, match="it has en, de, ja"):
+        asr.transcribe_many([], language="xx")
 
 
 # --- languages

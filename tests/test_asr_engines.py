@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from audio_samples import RATE
-from tiny_models import LONGEST, tiny_whisper
+from tiny_models import LONGEST, ctranslate2_file, tiny_whisper
 
 from speechkit.asr import Transcriber
-from speechkit.asr.bfloat16 import Bfloat16Encoder
+from speechkit.asr.bfloat16 import Bfloat16Encoder, quicker_encoder
 from speechkit.asr.ctranslate import CTranslate2Engine, load_engine
 from speechkit.asr.engine import DecodeOptions
 from speechkit.asr.openai import OpenAiEngine, build
@@ -103,6 +103,7 @@ def test_encoded_windows_agree(engines, mel):
         BEAM,
         replace(BEAM, language="de", prompt=(5, 77)),
         replace(GREEDY, task="translate", prefix=(1000, 2000, 3000)),
+        replace(GREEDY, prefix=(1000, 2000, 3000), max_tokens=222),
     ],
 )
 def test_texts_and_their_probabilities_agree(engines, mel, options):
@@ -154,8 +155,13 @@ def test_what_the_encoder_leaves_out_is_filled_with_silence(engines, mel):
         after, end = window[seen:500], window[500:]
         np.testing.assert_allclose(after, silence[0, seen:500], atol=2e-5)
         np.testing.assert_allclose(end, silence[0, 1000:], atol=2e-5)
-    longer = fast.encode(mel[:, :, :1000], [1000, 800, 200]).window
-    np.testing.assert_allclose(longer[2, 100:], silence[0, 100:750], atol=2e-5)
+    mixed = fast.encode(mel[:, :, :1000], [1000, 802, 200]).window  # the shortest is a short one
+    assert mixed.shape == (3, 1100, 64)
+    np.testing.assert_allclose(mixed[2, 100:600], silence[0, 100:600], atol=2e-5)
+    np.testing.assert_allclose(mixed[:, 600:], silence[[0] * 3, 1000:], atol=2e-5)
+    long = fast.encode(mel[:, :, :1000], [1000, 802, 900]).window
+    assert long.shape == (3, 750, 64)
+    np.testing.assert_allclose(long[1, 401:], silence[0, 401:750], atol=2e-5)
 
 
 def test_the_encoder_in_bfloat16_is_near_the_one_in_float32(engines, folder, mel):
@@ -299,6 +305,30 @@ def test_warming_up_changes_nothing(asr):
 
 
 # --- loading a folder
+
+
+def test_a_given_precision_is_the_encoder_s_too(folder, monkeypatch):
+    quicker = Bfloat16Encoder(build(folder, "tiny-test", "cpu").encoder)
+    monkeypatch.setattr("speechkit.asr.ctranslate.quicker_encoder", lambda *_: quicker)
+    assert CTranslate2Engine(folder, "tiny-test", "cpu")._bfloat16 is quicker
+    assert CTranslate2Engine(folder, "tiny-test", "cpu", "float32")._bfloat16 is None
+
+
+def test_weights_that_only_ctranslate2_reads_neither_speed_up_nor_draw(
+    engines, mel, folder, tmp_path, monkeypatch
+):
+    (tmp_path / "model.bin").write_bytes(ctranslate2_file({"a": np.zeros(3, np.int8)}))
+    times = iter([1.0, 10.0])  # of a matrix product, in bfloat16 and float32
+    monkeypatch.setattr("speechkit.asr.bfloat16._seconds", lambda *_: next(times))
+    assert quicker_encoder(lambda *_: None, tmp_path, "tiny-test") is None
+    monkeypatch.setattr("speechkit.asr.ctranslate.quicker_encoder", lambda *_: None)
+    fast = CTranslate2Engine(folder, "tiny-test", "cpu", "float32")
+    fast.folder = tmp_path
+    encoded = fast.encode(mel[:1])
+    assert fast.decode(encoded, GREEDY)[0].tokens
+    for _ in range(2):
+        with pytest.raises(WeightsError, match="do not fit openai-whisper"):
+            fast.decode(encoded, replace(GREEDY, temperature=0.2))
 
 
 def test_a_folder_in_ctranslate2_s_format_is_a_model(folder, amplitude_detector):

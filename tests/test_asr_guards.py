@@ -17,6 +17,7 @@ from speechkit.asr.guards import (
     fault,
     is_silence,
 )
+from speechkit.errors import WeightsError
 
 pytestmark = pytest.mark.usefixtures("amplitude_detector")
 
@@ -127,6 +128,17 @@ def test_of_doubtful_texts_the_likeliest_is_taken():
 def test_doubt_is_better_than_repetition():
     engine = scripted(LOOP, LOOP, LOOP, DOUBTFUL, LOOP, LOOP, LOOP)
     assert read(engine, SPOKEN).text == "Hm."
+
+
+def test_an_engine_that_cannot_draw_tries_no_temperatures():
+    def script(_, options):
+        if options.temperature > 0:
+            raise WeightsError("they are quantised")
+        return DOUBTFUL
+
+    engine = ScriptedEngine(script)
+    assert read(engine, SPOKEN).text == "Hm."
+    assert temperatures(engine) == [0.0, 0.0, TEMPERATURES[1]]
 
 
 def test_words_of_a_second_try_have_their_times():

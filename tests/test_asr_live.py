@@ -284,9 +284,34 @@ def test_the_language_is_settled_in_the_first_utterance_and_kept():
     languages = [result.language for result in results]
     assert languages[0] == "ja"
     assert set(languages[3:]) == {"de"}
-    assert engine.detected <= 4
+    assert engine.detected <= 7
     short = live(signal(1, 1.0, range(12), 1.0), engine=engine, language=None)
     assert {result.language for result in short} == {"ja"}
+
+
+def test_noise_does_not_settle_the_language():
+    def script(window, options):
+        return say("") if window[0].text == "w100" else repeat(window, options)
+
+    def likely(window):
+        return {"ja": 0.9, "de": 0.1} if window[0].text == "w100" else {"ja": 0.1, "de": 0.9}
+
+    engine = ScriptedEngine(script, likely=likely)
+    results = live(signal([100] * 10, 1.0, range(10), 1.0), 0.25, engine, language=None)
+    assert {r.language for r in results if r.final and r.text} == {"de"}
+    assert finals(results)[-1] == text(*range(10))
+
+
+@pytest.mark.parametrize("heard", range(2, 13))
+def test_certain_words_keep_their_language(heard):
+    def likely(window):
+        return {"ja": 0.6, "de": 0.4} if len(window) < heard else {"ja": 0.1, "de": 0.9}
+
+    engine = ScriptedEngine(likely=likely)
+    results = live(signal(range(20), 1.0), 0.25, engine, language=None)
+    certain = [result.language for result in results if result.text]
+    assert len(certain) > 3
+    assert len(set(certain)) == 1
 
 
 def test_options_reach_every_guess():
@@ -341,6 +366,8 @@ def test_pieces_that_do_not_fit():
 def test_options_that_are_wrong():
     asr = Transcriber(ScriptedEngine(), "scripted")
     with pytest.raises(InputError, match="it has en, de, ja"):
-        list(asr.stream([], language="xx"))
+        asr.stream([], language="xx")
     with pytest.raises(InputError, match="choose transcribe or translate"):
-        list(asr.stream([], task="sing"))
+        asr.stream([], task="sing")
+    with pytest.raises(TypeError, match="words"):
+        asr.stream([], words=True)

@@ -112,6 +112,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(WeightsError, match=message):
             read_variables(path)
+    path.write_bytes(good.replace(b"\2\0\0\0\3\0\0\0\0", b"\2\0\0\0\3\0\0\0\5"))  # bfloat16
+    with pytest.raises(WeightsError, match="only CTranslate2 reads; convert the model to float16"):
+        read_variables(path)
 
 
 def test_random_bytes_are_refused(tmp_path: Path) -> None:

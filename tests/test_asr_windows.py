@@ -136,6 +136,13 @@ def test_speech_goes_on_behind_a_cut_at_the_lower_threshold():
     assert bounds(windows_of(speech)) == [(0, 60), (60, 81)]
 
 
+def test_behind_a_cut_and_a_long_silence_speech_begins_anew():
+    for quiet, found in ((4, [(0, 60), (60, 83)]), (6, [(0, 60)])):
+        speech = frames((0.9, 59), (0.1, 2), (0.1, quiet - 1), (0.4, 19 - (quiet - 4)))
+        for pieces in (None, frame_by_frame):
+            assert bounds(windows_of(speech, pieces=pieces)) == found
+
+
 def test_speech_as_long_as_a_window_is_not_cut():
     assert bounds(windows_of(frames((0.9, 60)))) == [(0, 60)]
     assert bounds(windows_of(frames((0.0, 4), (0.9, 46), (0.0, 30)))) == [(0, 54)]

@@ -78,6 +78,18 @@ def test_a_detector_begins_anew_after_the_end(talk):
     assert len(detector.finish()) == 0
 
 
+def test_samples_of_other_types_are_the_same_signal(talk):
+    integers = np.rint(talk * 32767).astype(np.int16)
+    expected = probabilities(SpeechDetector(), [integers.astype(np.float32) / 32768])
+    for samples in (integers, integers / 32768):
+        assert samples.dtype != np.float32
+        np.testing.assert_array_equal(probabilities(SpeechDetector(), [samples]), expected)
+    with pytest.raises(AudioError, match="type int64"):
+        SpeechDetector().feed(integers.astype(np.int64))
+    with pytest.raises(AudioError, match="one channel at 16 kHz"):
+        SpeechDetector().feed(talk[:, None])
+
+
 def test_two_detectors_do_not_disturb_each_other(talk):
     one, other = SpeechDetector(), SpeechDetector()
     mixed = []

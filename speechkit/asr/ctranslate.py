@@ -128,9 +128,7 @@ class CTranslate2Engine:
         `short` says whether the batch's shortest is a short one.
         """
         silence, total = self._silence, self._silence.shape[1]
-        after, end = (
-            (SILENCE_AFTER_SHORT, END_AFTER_SHORT) if short else (SILENCE_AFTER_LONG, 0)
-        )
+        after, end = (SILENCE_AFTER_SHORT, END_AFTER_SHORT) if short else (SILENCE_AFTER_LONG, 0)
         after = seen + after
         return np.concatenate(
             [silence[:, own:after], silence[:, max(after, total - end) :]], axis=1

@@ -317,7 +317,7 @@ class Transcriber:
 
     def _read(
         self, recordings: Iterable[_Recording], request: _Request
-    ) -> Generator[tuple[_Recording, float | None]]:
+    ) -> Generator[tuple[_Recording, float | None], None, None]:
         """Put results into the recordings, in order; yields the recording and the second reached.
 
         None in place of the second says that the recording is done, or has an error. What is not read
