@@ -17,7 +17,7 @@ import asr as bench
 import speechkit as sk
 from speechkit.asr import reader
 
-SHORTEST_S = (3.0, 6.0, 8.0, 30.0)
+SHORTEST_S = (3.0, 5.0, 8.0, 30.0)
 
 
 def main() -> None:

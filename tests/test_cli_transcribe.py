@@ -92,7 +92,7 @@ def test_every_option_arrives(recorder, talk):
     argv = ["transcribe", talk, "--model", "tiny.en", "--engine", "reference", "--device", "cpu"]
     argv += ["--language", "de", "--task", "translate", "--words", "--prompt", "A talk."]
     argv += ["--beam-size", "1", "--max-seconds", "60", "--clip", "1.5-4", "--clip", "8-"]
-    argv += ["--hot-words", "Zaphod", "Ford Prefect"]
+    argv += ["--hot-words", "Zaphod", "--hot-words", "Ford Prefect"]
     assert main(argv) == 0
     assert recorder.loaded == [(("tiny.en",), {"engine": "reference", "device": "cpu"})]
     assert recorder.options == {

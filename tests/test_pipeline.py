@@ -114,7 +114,7 @@ def test_bad_arguments_are_refused_before_anything_is_loaded(loaded_parts, tmp_p
 @pytest.mark.parametrize(
     "options", [{}, {"engine": "reference", "device": "cpu", "model": "tiny.en"}]
 )
-def test_the_engine_is_for_recognition_and_the_device_for_all(options, monkeypatch, tmp_path):
+def test_engine_and_device_go_to_the_parts(options, monkeypatch, tmp_path):
     asked = {}
     for name in ("asr", "tts", "speaker_encoder"):
 
@@ -128,7 +128,7 @@ def test_the_engine_is_for_recognition_and_the_device_for_all(options, monkeypat
     engine, model = options.get("engine", "fast"), options.get("model", "base")
     assert asked == {
         "asr": ((model,), {"engine": engine, "device": device}),
-        "tts": (("my-voice",), {"device": device}),
+        "tts": (("my-voice",), {"engine": engine, "device": device} if options else {}),
         "speaker_encoder": ((), {"device": device}),
     }
 

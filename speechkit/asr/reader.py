@@ -25,7 +25,7 @@ from speechkit.asr.words import interpolate_words, place_words
 from speechkit.errors import WeightsError
 from speechkit.features import WHISPER_HOP, whisper_log_mel
 
-SHORTEST_S = 6.0  # that the encoder sees; benchmarks/margin.py measures what it costs
+SHORTEST_S = 8.0  # that the encoder sees; benchmarks/margin.py measures what it costs
 TAIL_S = 1.0  # silence that the encoder sees after a window
 UNSPACED = ("zh", "ja", "th", "lo", "my", "yue")  # written without spaces; as in whisper.tokenizer
 
