@@ -122,7 +122,7 @@ def measure_times(workers: dict[str, Worker]) -> dict[str, Any]:
     return {"texts": steady, "first call / steady": cold / steady["6 s"]["speechkit"]["whole"]}
 
 
-def gather(folder: Path | None) -> dict[str, list[tuple[str, str]]]:
+def gather(folder: Path | None, count: int) -> dict[str, list[tuple[str, str]]]:
     """(text, what should be said) of both kinds."""
     tests = Path(__file__).parents[1] / "tests"
     sys.path.insert(0, str(tests))
@@ -130,13 +130,13 @@ def gather(folder: Path | None) -> dict[str, list[tuple[str, str]]]:
 
     draw = random.Random(0)
     cases = [(text, spoken) for text, spoken in ENGLISH if len(spoken.split()) > 3]
-    found = {"front end": draw.sample(cases, 50)}
+    found = {"front end": draw.sample(cases, count)}
     if folder is not None:
         rows = (folder / "asr_en" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
         texts = [json.loads(row) for row in rows]
         plain = [r["text"] for r in texts if r["dataset"] not in ("an4", "long")]
         plain = [text for text in plain if 5 <= len(text.split()) <= 40]
-        found["references"] = [(text, text) for text in draw.sample(plain, 50)]
+        found["references"] = [(text, text) for text in draw.sample(plain, count)]
     return found
 
 
@@ -191,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", nargs="?", default=os.environ.get("SPEECHKIT_EVAL", ""))
     parser.add_argument("--json", type=Path, default=Path("out/tts.json"))
+    parser.add_argument("--sentences", type=int, default=50, help="of each kind that are judged")
     args = parser.parse_args()
     try:
         import piper  # noqa: F401
@@ -202,7 +203,7 @@ def main() -> None:
     known = bool(args.folder) and (folder / "asr_en" / "manifest.jsonl").is_file()
     workers = {system: Worker(load, run, system) for system in SYSTEMS}
     times = measure_times(workers)
-    judged = judge(workers, gather(folder if known else None))
+    judged = judge(workers, gather(folder if known else None, args.sentences))
     memory = {system: worker.close() for system, worker in workers.items()}
     result = {
         "date": date.today().isoformat(),
