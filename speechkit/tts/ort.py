@@ -94,7 +94,8 @@ class OnnxEngine:
         work = [partial(self._decode, decoder, latent, *pair) for pair in pairwise(bounds)]
         if parts == 1:
             return work[0]()
-        return np.concatenate([done.result() for done in map(self._pool.submit, work)])
+        running = [self._pool.submit(part) for part in work]
+        return np.concatenate([part.result() for part in running])
 
     def _decode(self, decoder: _Session, latent: Latent, start: int, stop: int) -> Samples:
         first, last = max(0, start - self._seen), min(stop + self._seen, latent.frames)
