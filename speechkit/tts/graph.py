@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechkit.errors import WeightsError
-from speechkit.tts.piper import decoder_context, named_weights, vits_arguments
+from speechkit.tts.piper import decoder_context, named_weights, vits_arguments, voice_graph
 
 SPEAKER = "sid"  # the graph's input that chooses among several speakers
 
@@ -65,19 +64,8 @@ def cut_voice(path: Path) -> VoiceGraphs:
     Raises:
         WeightsError: the file is missing, damaged or isn't a VITS graph as Piper exports it.
     """
-    import onnx
-
-    try:
-        model = onnx.load(str(path))
+    with voice_graph(path) as model:
         return _cut(model)
-    except (OSError, LookupError, ValueError, StopIteration) as e:
-        raise WeightsError(
-            f"{path}: not a VITS graph as Piper exports it: {e!r}; fetch the voice again"
-        ) from e
-    except Exception as e:
-        if type(e).__name__ in ("DecodeError", "ValidationError"):  # protobuf's and onnx's own
-            raise WeightsError(f"{path}: damaged ONNX file: {e}; fetch the voice again") from e
-        raise
 
 
 def _cut(model: Any) -> VoiceGraphs:

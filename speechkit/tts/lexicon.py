@@ -18,6 +18,7 @@ from pathlib import Path
 
 from speechkit.errors import InputError
 from speechkit.tts.inline import INLINE
+from speechkit.tts.scripts import joined_marks
 
 MAX_WORD = 100  # characters of one entry
 _SUFFIX = re.compile(r"['’](?!s(?!\w))\w", re.IGNORECASE)  # "don" is no word of its own in "don't"
@@ -147,9 +148,8 @@ def _tokens() -> re.Pattern[str]:
 
     A word's combining marks and joiners belong to it, which `\\w` alone doesn't know.
     """
-    marks = "".join(c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c)[0] == "M")
     sign = "\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
-    letter = f"(?:(?![{sign}])\\w|[{re.escape(marks)}\u200c\u200d])"
+    letter = f"(?:(?![{sign}])\\w|[{joined_marks()}])"
     return re.compile(rf"{INLINE.pattern.replace('(', '(?:')}|[{sign}]|{letter}+|\s+|[^\w\s]")
 
 

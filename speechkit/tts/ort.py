@@ -90,6 +90,7 @@ class OnnxEngine:
         parts = threads() if stop - start >= SHARED else 1
         bounds = [start + (stop - start) * i // parts for i in range(parts + 1)]
         decoder = self._decoder if parts == 1 else self._one_thread
+        # Computed once, before the parts ask for it.
         self._z(latent, max(0, start - self._seen), min(stop + self._seen, latent.frames))
         work = [partial(self._decode, decoder, latent, *pair) for pair in pairwise(bounds)]
         if parts == 1:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -119,11 +120,8 @@ def read_weights(path: Path) -> VitsWeights:
     Raises:
         WeightsError: the file is missing or isn't a VITS graph as Piper exports it.
     """
-    import onnx
-
-    try:
-        graph = onnx.load(str(path)).graph
-        named, attributes = named_weights(graph)
+    with voice_graph(path) as model:
+        named, attributes = named_weights(model.graph)
         state: StateDict = {}
         for name, array in named.items():
             coqui = _coqui_name(name)
@@ -134,7 +132,21 @@ def read_weights(path: Path) -> VitsWeights:
         )
         state = {k: v for name, w in state.items() for k, v in _weight_norm(name, w).items()}
         return VitsWeights(state, vits_arguments(named, attributes))
-    except (OSError, KeyError, ValueError, IndexError, ZeroDivisionError) as e:
+
+
+@contextmanager
+def voice_graph(path: Path) -> Iterator[Any]:
+    """The ONNX model of a Piper voice, to be taken apart inside `with`.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or what is done inside finds that it isn't a VITS
+            graph as Piper exports it.
+    """
+    import onnx
+
+    try:
+        yield onnx.load(str(path))
+    except (OSError, LookupError, ValueError, ZeroDivisionError) as e:
         raise WeightsError(
             f"{path}: not a VITS graph as Piper exports it: {e!r}; fetch the voice again"
         ) from e

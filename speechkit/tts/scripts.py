@@ -68,5 +68,11 @@ def _knows(word: str, own: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=1)
 def _words() -> re.Pattern[str]:
     """A word with its combining marks and joiners, which `\\w` alone doesn't know."""
+    return re.compile(f"(?:[^\\W\ue000-\uf8ff]|[{joined_marks()}])+")
+
+
+@lru_cache(maxsize=1)
+def joined_marks() -> str:
+    """Combining marks of all scripts and the two joiners, for a character class of a pattern."""
     marks = "".join(c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c)[0] == "M")
-    return re.compile(f"(?:[^\\W\ue000-\uf8ff]|[{re.escape(marks)}\u200c\u200d])+")
+    return re.escape(marks) + "\u200c\u200d"
