@@ -40,8 +40,8 @@ class AudioWriter:
     complete: at the end of `with`, unless an error ended it.
 
         with AudioWriter("book.flac", voice.sample_rate) as out:
-            for chunk in voice.stream(text):
-                out.write(chunk.samples)
+            for speech in voice.sentences(text):
+                out.write(speech.samples)
     """
 
     def __init__(self, path: str | os.PathLike[str], sample_rate: int) -> None:

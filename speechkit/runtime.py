@@ -6,13 +6,19 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from speechkit.errors import InputError, ProcessorError
 
 log = logging.getLogger("speechkit")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _random_lock = threading.RLock()  # torch has one state of random numbers for all threads
 
@@ -120,3 +126,22 @@ def seeded(seed: int) -> Iterator[None]:
     with _random_lock, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """What `map` gives, in order, computed in `workers` threads a few items ahead of the reader.
+
+    `items` is read in the reader's thread. What is not begun when the reader leaves is not done.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, "speechkit") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

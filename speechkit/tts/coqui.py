@@ -39,6 +39,8 @@ class CoquiEngine:
         hop_length: samples that one frame becomes.
     """
 
+    alone = None  # its random numbers are torch's global ones
+
     def __init__(self, model: Any, config: VoiceConfig, device: str = "auto") -> None:
         """`model` is a `Vits` whose symbols `config` numbers."""
         set_up_torch()

@@ -59,10 +59,15 @@ class TtsEngine(Protocol):
     Attributes:
         config: what the voice says about itself.
         hop_length: samples that one frame becomes.
+        alone: the engine for calls that run at the same time, each in one thread; None where one call
+            at a time is quicker.
     """
 
     config: VoiceConfig
     hop_length: int
+
+    @property
+    def alone(self) -> TtsEngine | None: ...
 
     def plan(self, ids: list[int], controls: Controls, least: Mapping[int, int] = {}) -> Latent:
         """Text to latent: all that has to be known before the first sample.

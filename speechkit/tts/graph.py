@@ -19,6 +19,8 @@ from typing import Any
 from speechkit.tts.piper import decoder_context, named_weights, vits_arguments, voice_graph
 
 SPEAKER = "sid"  # the graph's input that chooses among several speakers
+FLAT_OPERATORS = {"Conv", "ConvTranspose", "LeakyRelu", "Add", "Div", "Mul", "Tanh", "Unsqueeze"}
+ROW_OF = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0}  # along the height
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,11 @@ class VoiceGraphs:
         text: ids (B, T) int64, lengths (B,) int64, scales (3,), noise (B, 2, T) → mean and log scale
             (B, C, T), durations (B, 1, T).
         flow: (B, C, F), mask (B, 1, F) → (B, C, F).
-        decoder: (B, C, F) → (B, 1, 1, F * hop_length).
+        decoder: (B, C, F), or (B, C, 1, F) if it is `flat`, → samples, F * hop_length of each.
         hop_length: samples that one frame becomes.
         flow_context, decoder_context: frames to each side that an output depends on.
         has_speakers: whether there is an input `SPEAKER` (B,) int64.
+        flat: whether the decoder's convolutions go over pictures of one row.
     """
 
     text: Part
@@ -56,6 +59,7 @@ class VoiceGraphs:
     flow_context: int
     decoder_context: int
     has_speakers: bool
+    flat: bool
 
 
 def cut_voice(path: Path) -> VoiceGraphs:
@@ -85,14 +89,15 @@ def _cut(model: Any) -> VoiceGraphs:
     given = [port.name for port in graph.input]
     ids, lengths, scales = (name for name in given if name != SPEAKER)
     speaker = [SPEAKER] if SPEAKER in given else []
+    text = _part(
+        model, [ids, lengths, scales, duration_noise, *speaker], [mean, log_scale, durations]
+    )
+    flow = _part(model, [prior, mask, *speaker], [z])
+    flat = _flatten(graph, z) if not speaker else False
     return VoiceGraphs(
-        text=_part(
-            model,
-            [ids, lengths, scales, duration_noise, *speaker],
-            [mean, log_scale, durations],
-        ),
-        flow=_part(model, [prior, mask, *speaker], [z]),
-        decoder=_part(model, [z, *speaker], [graph.output[0].name]),
+        text=text,
+        flow=flow,
+        decoder=_part(model, [z, *speaker], [graph.output[0].name], 4 if flat else 3),
         hop_length=math.prod(arguments["upsample_rates_decoder"]),
         flow_context=sum(
             (named[f"{name}.weight"].shape[-1] - 1) // 2 * conv["dilations"][0]
@@ -101,7 +106,42 @@ def _cut(model: Any) -> VoiceGraphs:
         ),
         decoder_context=decoder_context(arguments),
         has_speakers=bool(speaker),
+        flat=flat,
     )
+
+
+def _flatten(graph: Any, z: str) -> bool:
+    """Turn the decoder's one-dimensional convolutions into two-dimensional ones of height 1.
+
+    ONNX Runtime has its quickest kernels for pictures. Only a decoder of convolutions and of operators
+    that work on each number alone can be turned; returns whether it was.
+    """
+    from onnx import helper, numpy_helper
+
+    weights = {init.name: init for init in graph.initializer}
+    nodes, reached = [], {z}
+    for node in graph.node:
+        if reached & set(node.input):
+            nodes.append(node)
+            reached |= set(node.output)
+    if {node.op_type for node in nodes} - FLAT_OPERATORS:
+        return False
+    for node in nodes:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        weight = weights[node.input[1]]
+        flat = numpy_helper.to_array(weight)[:, :, None, :]
+        weight.CopyFrom(numpy_helper.from_array(flat, weight.name))
+        for attribute in list(node.attribute):
+            values = list(attribute.ints)
+            if attribute.name == "pads":
+                values = [0, values[0], 0, values[1]]
+            elif attribute.name in ROW_OF:
+                values = [ROW_OF[attribute.name], *values]
+            else:
+                continue
+            attribute.CopyFrom(helper.make_attribute(attribute.name, values))
+    return True
 
 
 def _noises(nodes: list[Any]) -> tuple[str, str]:
@@ -128,8 +168,8 @@ def _only(found: Iterable[Any]) -> Any:
     return one
 
 
-def _part(model: Any, inputs: list[str], outputs: list[str]) -> Part:
-    """What leads from `inputs` to `outputs`, as a model of its own."""
+def _part(model: Any, inputs: list[str], outputs: list[str], axes: int = 3) -> Part:
+    """What leads from `inputs` to `outputs`, as a model of its own; new inputs have so many axes."""
     import onnx
 
     graph = model.graph
@@ -146,7 +186,7 @@ def _part(model: Any, inputs: list[str], outputs: list[str]) -> Part:
     own = {port.name: port for port in graph.input}
     float32 = onnx.TensorProto.FLOAT
 
-    def port(name: str, axes: int) -> Any:
+    def port(name: str) -> Any:
         return own.get(name) or onnx.helper.make_tensor_value_info(name, float32, [None] * axes)
 
     used = {name for node in graph.node if needed & set(node.output) for name in node.input}
@@ -154,7 +194,7 @@ def _part(model: Any, inputs: list[str], outputs: list[str]) -> Part:
     part = onnx.helper.make_graph(
         [node for node in graph.node if needed & set(node.output)],
         "part",
-        [port(name, 3) for name in kept],
+        [port(name) for name in kept],
         [onnx.helper.make_empty_tensor_value_info(name) for name in outputs],
         [init for init in graph.initializer if init.name in needed],
     )

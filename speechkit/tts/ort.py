@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from speechkit.errors import InputError, WeightsError
 from speechkit.runtime import threads
 from speechkit.tts.engine import Controls, Latent, Samples
-from speechkit.tts.graph import SPEAKER, Part, cut_voice
+from speechkit.tts.graph import SPEAKER, Part, VoiceGraphs, cut_voice
 from speechkit.tts.piper import VoiceConfig
 
 FLOW_BLOCK = 64  # frames
@@ -40,22 +39,27 @@ class OnnxEngine:
     Attributes:
         config: the voice's configuration.
         hop_length: samples that one frame becomes.
+        alone: the same voice in one thread.
     """
 
-    def __init__(self, path: Path, config: VoiceConfig) -> None:
-        graphs = cut_voice(path)
-        if graphs.has_speakers != (len(config.speakers) > 1):
-            raise WeightsError(
-                f"{path}: its graph and its configuration disagree about its speakers; "
-                "fetch the voice again"
-            )
+    def __init__(
+        self,
+        path: Path,
+        config: VoiceConfig,
+        graphs: VoiceGraphs,
+        alone: OnnxEngine | None = None,
+    ) -> None:
+        """One thread, or, with the engine of one thread to lean on, all of them."""
         self.config, self.hop_length = config, graphs.hop_length
         self._flow_seen, self._seen = graphs.flow_context, graphs.decoder_context
+        self._flat = graphs.flat
+        self.alone = alone or self
+        self._threads = threads() if alone else 1
         self._text, self._flow, self._decoder = (
-            _Session(path, part, threads()) for part in (graphs.text, graphs.flow, graphs.decoder)
+            _Session(path, part, self._threads)
+            for part in (graphs.text, graphs.flow, graphs.decoder)
         )
-        self._one_thread = _Session(path, graphs.decoder, 1)
-        self._pool = ThreadPoolExecutor(threads())
+        self._pool = ThreadPoolExecutor(self._threads, "speechkit-tts")
 
     def plan(self, ids: list[int], controls: Controls, least: Mapping[int, int] = {}) -> Latent:
         """Text encoder, durations, and a draw from the prior; the flow waits for `render`."""
@@ -87,20 +91,18 @@ class OnnxEngine:
         Many frames are shared out: threads that decode a part each are quicker than threads that
         share each step.
         """
-        parts = threads() if stop - start >= SHARED else 1
-        bounds = [start + (stop - start) * i // parts for i in range(parts + 1)]
-        decoder = self._decoder if parts == 1 else self._one_thread
+        if self._threads == 1 or stop - start < SHARED:
+            return self._decode(latent, start, stop)
         # Computed once, before the parts ask for it.
         self._z(latent, max(0, start - self._seen), min(stop + self._seen, latent.frames))
-        work = [partial(self._decode, decoder, latent, *pair) for pair in pairwise(bounds)]
-        if parts == 1:
-            return work[0]()
-        running = [self._pool.submit(part) for part in work]
-        return np.concatenate([part.result() for part in running])
+        bounds = [start + (stop - start) * i // self._threads for i in range(self._threads + 1)]
+        parts = [self._pool.submit(self.alone._decode, latent, *pair) for pair in pairwise(bounds)]
+        return np.concatenate([part.result() for part in parts])
 
-    def _decode(self, decoder: _Session, latent: Latent, start: int, stop: int) -> Samples:
+    def _decode(self, latent: Latent, start: int, stop: int) -> Samples:
         first, last = max(0, start - self._seen), min(stop + self._seen, latent.frames)
-        (samples,) = decoder.run(self._z(latent, first, last), speaker=latent.speaker)
+        z = self._z(latent, first, last)
+        (samples,) = self._decoder.run(z[:, :, None] if self._flat else z, speaker=latent.speaker)
         hop = self.hop_length
         cut: Samples = samples.reshape(-1)[(start - first) * hop : (stop - first) * hop]
         return cut
@@ -108,17 +110,20 @@ class OnnxEngine:
     def _z(self, latent: Latent, first: int, last: int) -> Samples:
         """Frames of z, shape (1, channels, last - first).
 
-        The flow runs on blocks that do not depend on the frames asked for, so z comes out the same to
-        the bit; each is twice as long as the one before, and is kept.
+        The flow runs on blocks, each twice as long as the one before, which are kept; when all is
+        asked for at once, on a single one.
         """
         assert isinstance(latent, _Planned)
+        flowed = latent.flowed
+        if (first, last) == (0, latent.frames) and not flowed:
+            flowed[0] = self._flow_block(latent, 0, last)
         parts, at, size = [], 0, FLOW_BLOCK
         while at < last:
-            if at + size > first:
-                if at not in latent.flowed:
-                    latent.flowed[at] = self._flow_block(latent, at, min(at + size, latent.frames))
-                parts.append(latent.flowed[at][:, :, max(0, first - at) : last - at])
-            at, size = at + size, 2 * size
+            if at + size > first and at not in flowed:
+                flowed[at] = self._flow_block(latent, at, min(at + size, latent.frames))
+            if at in flowed:
+                parts.append(flowed[at][:, :, max(0, first - at) : last - at])
+            at, size = at + (flowed[at].shape[2] if at in flowed else size), 2 * size
         return np.concatenate(parts, axis=2)
 
     def _flow_block(self, latent: Latent, start: int, stop: int) -> Samples:
@@ -138,8 +143,8 @@ class _Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Threads that spin would take time from the next session's, and from other programs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads that went on spinning would take time from the next session's, and other programs'.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 part.model, options, providers=["CPUExecutionProvider"]
@@ -172,4 +177,12 @@ def load_engine(folder: Path, name: str) -> OnnxEngine:
         WeightsError: a file is missing or damaged.
     """
     config = VoiceConfig.read(folder / f"{name}.onnx.json")
-    return OnnxEngine(folder / f"{name}.onnx", config)
+    path = folder / f"{name}.onnx"
+    graphs = cut_voice(path)
+    if graphs.has_speakers != (len(config.speakers) > 1):
+        raise WeightsError(
+            f"{path}: its graph and its configuration disagree about its speakers; "
+            "fetch the voice again"
+        )
+    alone = OnnxEngine(path, config, graphs)
+    return OnnxEngine(path, config, graphs, alone) if threads() > 1 else alone

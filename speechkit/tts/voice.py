@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict, Unpack
 
 from speechkit import hub
 from speechkit.errors import InputError, ProcessorError, WeightsError
-from speechkit.runtime import check_seed
+from speechkit.runtime import check_seed, map_ahead, threads
 from speechkit.tts.engine import Controls, Samples, TtsEngine
 from speechkit.tts.front_end import FrontEnd, Pauses, Sentence
 from speechkit.tts.lexicon import Lexicon
@@ -110,7 +110,18 @@ class Voice:
             InputError: nothing to speak in `text`, SSML that can't be parsed, or an argument out of
                 range.
         """
-        return join(list(self._speak(text, self._manner(**how), progress, _WHOLE)))
+        return join(list(self.sentences(text, progress=progress, **how)))
+
+    def sentences(
+        self, text: str, *, progress: Progress | None = None, **how: Unpack[How]
+    ) -> Iterator[Speech]:
+        """Speak `text` sentence by sentence, as many at once as there are threads.
+
+        For a long text, which it needs no more memory for than for a short one. The sentences in a
+        row are what `synthesize` returns. Arguments and errors are its own; the errors come at once.
+        """
+        manner = self._manner(**how)
+        return self._side_by_side(*self._begin(text, manner), manner, progress)
 
     def stream(
         self, text: str, *, progress: Progress | None = None, **how: Unpack[How]
@@ -121,7 +132,8 @@ class Voice:
         errors come at once, not with the first chunk. Times count from the chunk's start; a phoneme
         stands in the chunk in which it begins, a sentence and its words in the one in which it ends.
         """
-        return self._speak(text, self._manner(**how), progress, FIRST_FRAMES)
+        manner = self._manner(**how)
+        return self._chunks(*self._begin(text, manner), manner, progress)
 
     def warm_up(self) -> None:
         """Speak into nothing, so that the first real call is as quick as the next."""
@@ -191,10 +203,8 @@ class Voice:
         letters = [s for s in self.engine.config.symbols if len(s) == 1 and s.isalpha()]
         return f"[[{' '.join(letters[:30])}]]"
 
-    def _speak(
-        self, text: str, manner: _Manner, progress: Progress | None, first: int
-    ) -> Iterator[Speech]:
-        """The chunks, after a look whether there is anything to say."""
+    def _begin(self, text: str, manner: _Manner) -> tuple[Iterator[tuple[int, Sentence]], int]:
+        """What the text has to say, after a look whether there is anything, and how many pieces."""
         pieces = self.front_end.pieces(text, manner.pauses)
         sentences = self.front_end.sentences(pieces)
         head = next(sentences, None)
@@ -202,50 +212,72 @@ class Voice:
             raise InputError(
                 f"nothing to speak in {_excerpt(text)}; give a text with letters or digits"
             )
-        return self._chunks(chain([head], sentences), len(pieces), manner, progress, first)
+        return chain([head], sentences), len(pieces)
 
     def _chunks(
         self,
-        sentences: Iterable[tuple[int, Sentence]],
+        sentences: Iterator[tuple[int, Sentence]],
         total: int,
         manner: _Manner,
         progress: Progress | None,
-        first: int,
     ) -> Iterator[Speech]:
-        """Each sentence has a seed of its own; chunks grow on from sentence to sentence."""
-        frames = first
+        """One sentence after the other, in chunks that grow on from sentence to sentence."""
+        frames = FIRST_FRAMES
         for i, (done, sentence) in enumerate(sentences):
-            controls = replace(
-                manner.controls,
-                seed=manner.controls.seed + i,
-                length_scale=manner.controls.length_scale / sentence.rate,
-            )
-            for chunk in self._sentence(sentence, controls, manner, frames):
+            for chunk in self._sentence(self.engine, sentence, i, manner, frames):
                 yield chunk
                 length = len(chunk.samples) // self.engine.hop_length
-                frames = max(first, min(GROWTH * length, MOST_FRAMES))
+                frames = max(FIRST_FRAMES, min(GROWTH * length, MOST_FRAMES))
+            if progress:
+                progress(done, total)
+
+    def _side_by_side(
+        self,
+        sentences: Iterator[tuple[int, Sentence]],
+        total: int,
+        manner: _Manner,
+        progress: Progress | None,
+    ) -> Iterator[Speech]:
+        """Whole sentences: one with all threads, several with one thread each."""
+
+        first = list(islice(sentences, 2))
+        alone = self.engine.alone if len(first) == 2 else None
+        engine = alone or self.engine
+
+        def speak(numbered: tuple[int, tuple[int, Sentence]]) -> tuple[int, Speech]:
+            i, (done, sentence) = numbered
+            return done, next(self._sentence(engine, sentence, i, manner, _WHOLE))
+
+        work = enumerate(chain(first, sentences))
+        for done, speech in map_ahead(speak, work, threads()) if alone else map(speak, work):
+            yield speech
             if progress:
                 progress(done, total)
 
     def _sentence(
-        self, sentence: Sentence, controls: Controls, manner: _Manner, frames: int
+        self, engine: TtsEngine, sentence: Sentence, i: int, manner: _Manner, frames: int
     ) -> Iterator[Speech]:
-        """A sentence and the pause behind it, the first chunk `frames` long."""
+        """The `i`-th sentence and the pause behind it, the first chunk `frames` long."""
         pause = np.zeros(round(sentence.pause_s * self.sample_rate), np.float32)
         if not sentence.phonemes:
             yield Speech(pause, self.sample_rate, language=self.language)
             return
-        ids, owners = self.engine.config.ids(sentence.phonemes)
+        controls = replace(
+            manner.controls,
+            seed=manner.controls.seed + i,
+            length_scale=manner.controls.length_scale / sentence.rate,
+        )
+        ids, owners = engine.config.ids(sentence.phonemes)
         least = _least_frames(sentence, owners, manner.pauses.comma, self._frames)
-        latent = self.engine.plan(ids, controls, least)
-        hop = self.engine.hop_length
+        latent = engine.plan(ids, controls, least)
+        hop = engine.hop_length
         times = Times(sentence, owners, latent.durations, hop / self.sample_rate, self.language)
         start = 0
         while start < latent.frames:
             stop = min(start + frames, latent.frames)
             if latent.frames - stop < FIRST_FRAMES:  # no crumb is left for a chunk of its own
                 stop = latent.frames
-            samples = self._level(self.engine.render(latent, start, stop), sentence, manner)
+            samples = self._level(engine.render(latent, start, stop), sentence, manner)
             if stop == latent.frames:
                 samples = np.concatenate([samples, pause])
             yield times.chunk(samples, self.sample_rate, start, stop)
