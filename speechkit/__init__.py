@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from speechkit.pipeline import Pipeline, Reply
-    from speechkit.speaker import SpeakerBook, SpeakerEncoder, load_speaker_encoder
+    from speechkit.speaker import SpeakerBook, SpeakerEncoder, Turn, diarize, load_speaker_encoder
     from speechkit.tts import Speech, Voice, load_tts
     from speechkit.vad import SpeechDetector, Stretch, detect_speech
 
@@ -41,7 +41,13 @@ _HOME = {
         "WeightsError",
     ),
     "speechkit.pipeline": ("Pipeline", "Reply"),
-    "speechkit.speaker": ("SpeakerBook", "SpeakerEncoder", "load_speaker_encoder"),
+    "speechkit.speaker": (
+        "SpeakerBook",
+        "SpeakerEncoder",
+        "Turn",
+        "diarize",
+        "load_speaker_encoder",
+    ),
     "speechkit.tts": ("Speech", "Voice", "load_tts"),
     "speechkit.vad": ("SpeechDetector", "Stretch", "detect_speech"),
 }
@@ -64,9 +70,11 @@ __all__ = [
     "Stretch",
     "Transcriber",
     "Transcript",
+    "Turn",
     "Voice",
     "WeightsError",
     "detect_speech",
+    "diarize",
     "load_asr",
     "load_audio",
     "load_speaker_encoder",

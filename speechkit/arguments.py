@@ -29,8 +29,7 @@ def build_parser(runs: Iterable[Callable[[argparse.Namespace], Any]]) -> argpars
         parent.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
         return parent
 
-    of_asr = of_tts = engines("fast", "reference")
-    of_speakers = engines("reference")
+    of_both = engines("fast", "reference")
 
     book = argparse.ArgumentParser(add_help=False)
     book.add_argument("--book", metavar="FILE", help="file of known voices (default: your own)")
@@ -51,15 +50,15 @@ def build_parser(runs: Iterable[Callable[[argparse.Namespace], Any]]) -> argpars
         added.set_defaults(run=known[name])
         return added
 
-    _add_recognition(command, of_asr, book)
-    _add_synthesis(command, of_tts)
-    _add_speakers(command, of_speakers, book)
+    _add_recognition(command, of_both, book)
+    _add_synthesis(command, of_both)
+    _add_speakers(command, of_both, book)
     p = command("models")
     p.add_argument("action", choices=("list", "fetch", "path"), nargs="?", default="list")
     p.add_argument("name", metavar="NAME", nargs="?")
     p.set_defaults(wrong=p.error)
     command("doctor")
-    p = command("demo", of_asr)
+    p = command("demo", of_both)
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     p.add_argument("--port", type=int, default=7860)
     return parser
@@ -79,6 +78,8 @@ def _add_recognition(
     p.add_argument("-f", "--format", choices=FORMATS, default="txt")
     p.add_argument("-o", "--output", metavar="DIR", help="write files there (default: print)")
     p.add_argument("--words", action="store_true", help="time each word (see -f json)")
+    p.add_argument("--diarize", action="store_true", help="say who speaks")
+    p.add_argument("--speakers", metavar="N", type=_count, help="how many (default: found)")
     p.add_argument("--task", choices=("transcribe", "translate"), default="transcribe")
     p.add_argument("--prompt", default="", help="text that sets style and spelling")
     p.add_argument(
@@ -147,8 +148,17 @@ def _add_speakers(
     p.add_argument("file", metavar="FILE")
     _add_limit(p, 3600)
     command("speakers", book)
+    p = command("rename", book)
+    p.add_argument("name", metavar="NAME")
+    p.add_argument("new_name", metavar="NEW")
     p = command("forget", book)
     p.add_argument("name", metavar="NAME")
+
+    p = command("diarize", engines)
+    p.add_argument("file", metavar="FILE")
+    p.add_argument("--speakers", metavar="N", type=_count, help="how many (default: found)")
+    p.add_argument("--rttm", metavar="OUT", help="write the turns there too")
+    _add_limit(p, 6 * 3600)
 
 
 def _clip(text: str) -> tuple[float, float | None]:

@@ -16,25 +16,27 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from speechkit.arguments import build_parser
+from speechkit.cli_speakers import (
+    diarize,
+    enroll,
+    find_turns,
+    forget,
+    identify,
+    rename,
+    speakers,
+    verify,
+)
+from speechkit.command import Output, folder_for, limits_of, one_line, progress_bar
 from speechkit.errors import InputError, SpeechkitError
 
 _VOICE = re.compile(r"[a-z]{2,3}_\w+-.+-.+")  # a name of Piper's catalogue
 LINE_LENGTH = 42  # of subtitles, in characters
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a command has to say: for programs, for people, and how it ends."""
-
-    data: dict[str, Any]
-    text: str
-    status: int = 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,19 +66,15 @@ def main(argv: list[str] | None = None) -> int:
     except SpeechkitError as e:
         if args.debug:
             raise
-        print(f"error: {_one_line(e)}", file=sys.stderr)
+        print(f"error: {one_line(e)}", file=sys.stderr)
     except Exception as e:
         if args.debug:
             raise
         print(
-            f"error: {type(e).__name__}: {_one_line(e)}; run again with --debug to see where",
+            f"error: {type(e).__name__}: {one_line(e)}; run again with --debug to see where",
             file=sys.stderr,
         )
     return 1
-
-
-def _one_line(e: BaseException) -> str:
-    return " ".join(str(e).split())
 
 
 # Commands
@@ -96,7 +94,7 @@ def talk(args: argparse.Namespace) -> Output:
         book=args.book,
     )
     turn = kit.talk(
-        args.question, language=args.language, seed=args.seed, limits=_limits(args.max_seconds)
+        args.question, language=args.language, seed=args.seed, limits=limits_of(args.max_seconds)
     )
     audio = str(turn.audio.save(args.output).resolve())
     data = {
@@ -117,7 +115,9 @@ def talk(args: argparse.Namespace) -> Output:
 
 def transcribe(args: argparse.Namespace) -> Output:
     """Write down what is said in recordings."""
-    folder = _folder(args.output)
+    from speechkit.speaker.turns import assign_speakers
+
+    folder = folder_for(args.output)
     if len(args.files) > 1 and args.format != "txt" and not folder and not args.json:
         raise InputError(
             f"several {args.format} transcripts can't be printed in a row; write them with -o DIR"
@@ -131,9 +131,11 @@ def transcribe(args: argparse.Namespace) -> Output:
     layout = {"line_length": args.line_length, "lines": args.lines}
     results: list[dict[str, Any]] = []
     for file, name, transcript in zip(args.files, names, _transcripts(args), strict=True):
+        if args.diarize and not isinstance(transcript, SpeechkitError):
+            transcript = assign_speakers(transcript, find_turns(args, file))
         if isinstance(transcript, SpeechkitError):
-            print(f"error: {_one_line(transcript)}", file=sys.stderr)
-            results.append({"file": file, "error": _one_line(transcript)})
+            print(f"error: {one_line(transcript)}", file=sys.stderr)
+            results.append({"file": file, "error": one_line(transcript)})
             continue
         result = {"file": file, **asdict(transcript)}
         if folder:
@@ -153,22 +155,22 @@ def _transcripts(args: argparse.Namespace) -> Iterator[Any]:
     options = {
         "language": args.language,
         "task": args.task,
-        "words": args.words or args.line_length is not None,
+        "words": args.words or args.line_length is not None or args.diarize,
         "prompt": args.prompt,
         "hot_words": args.hot_words,
         "clips": args.clip,
         "beam_size": args.beam_size,
-        "limits": _limits(args.max_seconds),
+        "limits": limits_of(args.max_seconds),
     }
     if len(args.files) == 1:  # a bad one is known before the model is loaded
         next(stream_audio(args.files[0], 16_000, limits=options["limits"]), None)
     asr = load_asr(args.model, engine=args.engine, device=args.device)
     if len(args.files) == 1:
-        with _bar(Path(args.files[0]).name, "s of audio") as progress:
+        with progress_bar(Path(args.files[0]).name, "s of audio") as progress:
             transcript = asr.transcribe(args.files[0], progress=progress, **options)
         yield transcript
     else:
-        with _bar("transcribing", "file") as progress:
+        with progress_bar("transcribing", "file") as progress:
             yield from asr.transcribe_many(args.files, progress=progress, **options)
 
 
@@ -188,13 +190,13 @@ def speak(args: argparse.Namespace) -> Output:
     sentences: list[Any] = []
     seconds = 0.0
     with (
-        _bar("speaking", "sentence") as progress,
+        progress_bar("speaking", "sentence") as progress,
         AudioWriter(args.output, voice.sample_rate) as out,
     ):
-        for chunk in voice.stream(text, progress=progress, **how):
-            out.write(chunk.samples)
-            sentences += [sentence.later(seconds) for sentence in chunk.sentences]
-            seconds += chunk.duration
+        for speech in voice.sentences(text, progress=progress, **how):
+            out.write(speech.samples)
+            sentences += [sentence.later(seconds) for sentence in speech.sentences]
+            seconds += speech.duration
     saved = str(out.path.resolve())
     data = {
         "audio": saved,
@@ -208,59 +210,6 @@ def speak(args: argparse.Namespace) -> Output:
         subtitles = transcript.save(args.subtitles, line_length=LINE_LENGTH)
         data["subtitles"] = str(subtitles.resolve())
     return Output(data, saved)
-
-
-def verify(args: argparse.Namespace) -> Output:
-    """Are two recordings of one speaker?"""
-    from speechkit.audio import load_audio
-    from speechkit.speaker import load_speaker_encoder
-
-    limits = _limits(args.max_seconds)
-    a, b = load_audio(args.a, limits=limits), load_audio(args.b, limits=limits)
-    encoder = load_speaker_encoder(engine=args.engine, device=args.device)
-    result = encoder.verify(a, b, threshold=args.threshold)
-    verdict = "the same speaker" if result.same else "different speakers"
-    text = f"{verdict} (score {result.score:.3f}, threshold {result.threshold:.3f})"
-    return Output(asdict(result), text)
-
-
-def enroll(args: argparse.Namespace) -> Output:
-    """Remember a voice."""
-    from speechkit.audio import load_audio
-
-    book, limits = _book(args), _limits(args.max_seconds)
-    book.enroll(args.name, [load_audio(file, limits=limits) for file in args.files])
-    count = book.speakers()[args.name.strip()]
-    text = f"{args.name.strip()} is enrolled with {count} recording{'s' * (count > 1)}"
-    return Output({"speaker": args.name.strip(), "recordings": count, "book": str(book.path)}, text)
-
-
-def identify(args: argparse.Namespace) -> Output:
-    """Who of the known speakers is it?"""
-    from speechkit.audio import load_audio
-
-    book = _book(args)
-    audio = load_audio(args.file, limits=_limits(args.max_seconds))
-    embedding = book.encoder.embed(audio)
-    name = book.identify_embedding(embedding)
-    scores = dict(book.rank(embedding))
-    data = {"speaker": name, "scores": scores, "threshold": book.encoder.threshold}
-    return Output(data, name or "unknown")
-
-
-def speakers(args: argparse.Namespace) -> Output:
-    """List the known speakers."""
-    book = _book(args)
-    known = book.speakers()
-    lines = [f"{name}\t{count}" for name, count in known.items()]
-    text = "\n".join(lines) or "nobody is enrolled; run: speechkit enroll NAME FILE"
-    return Output({"speakers": known, "book": str(book.path)}, text)
-
-
-def forget(args: argparse.Namespace) -> Output:
-    """Forget a voice."""
-    _book(args).forget(args.name)
-    return Output({"forgotten": args.name}, f"{args.name} is forgotten")
 
 
 def models(args: argparse.Namespace) -> Output:
@@ -323,47 +272,6 @@ def demo(args: argparse.Namespace) -> Output:
     return Output({"url": url}, "stopped")
 
 
-def _limits(max_seconds: float) -> Any:
-    from speechkit.audio import Limits
-
-    return Limits(seconds=max_seconds)
-
-
-def _book(args: argparse.Namespace) -> Any:
-    from speechkit.speaker import SpeakerBook
-
-    return SpeakerBook(args.book)
-
-
-def _folder(name: str | None) -> Path | None:
-    """The folder to write to, made when it isn't there."""
-    if name is None:
-        return None
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise InputError(f"{folder}: can't be made: {e.strerror}; choose another folder") from e
-    return folder
-
-
-# Progress
-
-
-@contextlib.contextmanager
-def _bar(label: str, unit: str) -> Iterator[Callable[[float, float], None]]:
-    """A bar on standard error when that is a terminal; the yielded call takes (done, total)."""
-    from tqdm import tqdm
-
-    with tqdm(desc=label, unit=f" {unit}", disable=not sys.stderr.isatty(), leave=False) as bar:
-
-        def show(done: float, total: float) -> None:
-            bar.total = round(total)
-            bar.update(round(done) - bar.n)
-
-        yield show
-
-
 # Arguments
 
 
@@ -375,7 +283,9 @@ COMMANDS = (
     enroll,
     identify,
     speakers,
+    rename,
     forget,
+    diarize,
     models,
     voices,
     doctor,

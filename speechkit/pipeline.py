@@ -100,7 +100,7 @@ class Pipeline:
         """The speakers that are known."""
         if isinstance(self._book, SpeakerBook):
             return self._book
-        encoder = load_speaker_encoder(device=self._device)
+        encoder = load_speaker_encoder(engine=self._engine, device=self._device)
         return SpeakerBook(self._book, encoder=encoder)
 
     @property

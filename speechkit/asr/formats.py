@@ -19,11 +19,12 @@ SHORTEST_S = 0.001  # players refuse a cue that ends as it begins
 
 @dataclass(frozen=True)
 class Cue:
-    """What is on the screen at once: seconds, and one or more lines."""
+    """What is on the screen at once: seconds, one or more lines, and who says it, if known."""
 
     start: float
     end: float
     lines: tuple[str, ...]
+    speaker: str = ""
 
 
 def write(transcript: Transcript, format: str, line_length: int | None, lines: int) -> str:
@@ -34,27 +35,24 @@ def write(transcript: Transcript, format: str, line_length: int | None, lines: i
         raise InputError(f"line_length={line_length}, lines={lines}; give 1 or more of each")
     segments = transcript.segments
     if format == "txt":
-        return "".join(f"{_one_line(segment.text)}\n" for segment in segments)
+        return "".join(f"{_named(segment)}\n" for segment in segments)
     if format == "json":
         return json.dumps(asdict(transcript), ensure_ascii=False, indent=2) + "\n"
     if format == "tsv":
-        rows = (
-            f"{round(s.start * 1000)}\t{round(s.end * 1000)}\t{_one_line(s.text)}\n"
-            for s in segments
-        )
+        rows = (f"{round(s.start * 1000)}\t{round(s.end * 1000)}\t{_named(s)}\n" for s in segments)
         return "start\tend\ttext\n" + "".join(rows)
     cues = [
-        replace(cue, end=max(cue.end, cue.start + SHORTEST_S))
+        replace(cue, end=max(cue.end, cue.start + SHORTEST_S), speaker=_one_line(segment.speaker))
         for segment in segments
         for cue in cues_of(segment, line_length, lines)
     ]
     if format == "srt":
         return "".join(
-            f"{i}\n{_clock(c.start, ',')} --> {_clock(c.end, ',')}\n{_srt_text(c.lines)}\n\n"
+            f"{i}\n{_clock(c.start, ',')} --> {_clock(c.end, ',')}\n{_srt_text(c)}\n\n"
             for i, c in enumerate(cues, 1)
         )
     return "WEBVTT\n\n" + "".join(
-        f"{_clock(c.start, '.')} --> {_clock(c.end, '.')}\n{_vtt_text(c.lines)}\n\n" for c in cues
+        f"{_clock(c.start, '.')} --> {_clock(c.end, '.')}\n{_vtt_text(c)}\n\n" for c in cues
     )
 
 
@@ -83,7 +81,7 @@ def cues_of(segment: Segment, line_length: int | None, lines: int) -> Iterator[C
 
 def _parts(segment: Segment, text: str, line_length: int) -> Iterator[tuple[str, float, float]]:
     """Words with the spaces before them and their times; parts of words that are too long."""
-    for part, start, end in _timed(segment, text):
+    for part, start, end in timed_parts(segment, text):
         pieces = [part[i : i + line_length] for i in range(0, len(part), line_length)]
         if len(part.strip()) <= line_length:
             pieces = [part]
@@ -92,7 +90,7 @@ def _parts(segment: Segment, text: str, line_length: int) -> Iterator[tuple[str,
             yield piece, start + i * step, start + (i + 1) * step
 
 
-def _timed(segment: Segment, text: str) -> Iterator[tuple[str, float, float]]:
+def timed_parts(segment: Segment, text: str) -> Iterator[tuple[str, float, float]]:
     """The text in words that join to it, with their times."""
     at = 0
     if segment.words:
@@ -119,10 +117,20 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _srt_text(lines: tuple[str, ...]) -> str:
+def _named(segment: Segment) -> str:
+    """The text, after who says it."""
+    text = _one_line(segment.text)
+    return f"{_one_line(segment.speaker)}: {text}" if segment.speaker else text
+
+
+def _srt_text(cue: Cue) -> str:
     """SubRip knows no escapes, and an arrow would end the cue: it is made shorter."""
-    return re.sub("-{2,}>", "->", "\n".join(lines))
+    text = f"{cue.speaker}: " * bool(cue.speaker) + "\n".join(cue.lines)
+    return re.sub("-{2,}>", "->", text)
 
 
-def _vtt_text(lines: tuple[str, ...]) -> str:
-    return "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _vtt_text(cue: Cue) -> str:
+    def escaped(text: str) -> str:
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+    return f"<v {escaped(cue.speaker)}>" * bool(cue.speaker) + escaped("\n".join(cue.lines))

@@ -19,6 +19,7 @@ class Word:
         probability: mean probability of its tokens, 0 to 1.
         source: "aligned" when the times come from the model's attention, "interpolated" when they
             were filled in between neighbours.
+        speaker: who says it, where that was asked for.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Word:
     end: float
     probability: float
     source: str = "aligned"
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Segment:
         text: what was said.
         confidence: exp of the mean log-probability of the tokens in its window, 0 to 1.
         words: with their times, when they were asked for.
+        speaker: who says it, where that was asked for.
     """
 
     start: float
@@ -44,6 +47,7 @@ class Segment:
     text: str
     confidence: float
     words: tuple[Word, ...] = ()
+    speaker: str = ""
 
     def later(self, seconds: float) -> Segment:
         """The segment with its words, `seconds` later."""

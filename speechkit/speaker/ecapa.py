@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from speechkit.errors import WeightsError
 from speechkit.runtime import choose_device, set_up_torch
@@ -18,35 +20,45 @@ class SpeechbrainEngine:
     """`embed` on speechbrain's `ECAPA_TDNN`, in float32."""
 
     def __init__(self, checkpoint: Path, device: str = "auto") -> None:
+        """Raises WeightsError for a checkpoint that is damaged, or of another network."""
+        from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
         set_up_torch()
         self.device = choose_device(device)
-        self.model = _build(checkpoint).to(self.device)
+        model = ECAPA_TDNN(
+            N_MELS,
+            channels=[1024, 1024, 1024, 1024, 3072],
+            kernel_sizes=[5, 3, 3, 3, 1],
+            dilations=[1, 2, 3, 4, 1],
+            attention_channels=128,
+            lin_neurons=EMBEDDING_SIZE,
+        )
+        try:
+            model.load_state_dict(read_weights(checkpoint), strict=True)
+        except RuntimeError as e:
+            raise not_these(checkpoint, e) from e
+        self.model = model.eval().to(self.device)
 
     @torch.inference_mode()
-    def embed(self, fbank: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Filter banks (batch, frames, 80), with the valid share of each (0 to 1) → (batch, 192)."""
-        embeddings: torch.Tensor = self.model(
-            fbank.to(self.device), lengths.to(self.device, torch.float32)
-        )
-        return embeddings[:, 0].float().cpu()
+    def embed(self, fbanks: Iterable[torch.Tensor]) -> NDArray[np.float32]:
+        """Filter banks, each (frames, 80) → (n, 192); one by one, for padding would change them."""
+        found = [self.model(fbank[None].to(self.device))[:, 0].float() for fbank in fbanks]
+        embeddings: NDArray[np.float32] = torch.cat(found).numpy(force=True)
+        return embeddings
 
 
-def _build(checkpoint: Path) -> Any:
-    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The tensors of `embedding_model.ckpt`, by speechbrain's names.
 
-    model = ECAPA_TDNN(
-        N_MELS,
-        channels=[1024, 1024, 1024, 1024, 3072],
-        kernel_sizes=[5, 3, 3, 3, 1],
-        dilations=[1, 2, 3, 4, 1],
-        attention_channels=128,
-        lin_neurons=EMBEDDING_SIZE,
-    )
+    Raises:
+        WeightsError: a checkpoint that is missing or damaged.
+    """
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        model.load_state_dict(state, strict=True)
+        return dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
     except Exception as e:  # torch raises errors of many kinds for damaged files
-        raise WeightsError(
-            f"{checkpoint}: not ECAPA-TDNN weights: {e}; fetch the model again"
-        ) from e
-    return model.eval()
+        raise not_these(checkpoint, e) from e
+
+
+def not_these(checkpoint: Path, fault: Exception) -> WeightsError:
+    """The error to raise for weights that don't fit."""
+    return WeightsError(f"{checkpoint}: not ECAPA-TDNN weights: {fault}; fetch the model again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Protocol
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from speechkit import hub
 from speechkit.audio import SILENCE, Audio, AudioSource, load_audio
-from speechkit.errors import AudioError, InputError
+from speechkit.catalog import ENTRIES
+from speechkit.decode import Samples
+from speechkit.errors import AudioError, InputError, ProcessorError
 from speechkit.features import ecapa_fbank
 
 SAMPLE_RATE = 16_000
 MIN_S = 0.3  # seconds of audio: less says nothing about a voice
 MAX_S = 60  # seconds that are embedded at once: keeps the memory small
 DEFAULT_MODEL = "spkrec-ecapa-voxceleb"
+CHECKPOINT = "embedding_model.ckpt"
 
 # The threshold that speechbrain ships with this model (`SpeakerRecognition.verify_batch`).
 THRESHOLD = 0.25
@@ -31,8 +34,8 @@ Embedding = NDArray[np.float32]
 class SpeakerEngine(Protocol):
     """One speaker model on arrays."""
 
-    def embed(self, fbank: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Filter banks (batch, frames, 80), with the valid share of each (0 to 1) → (batch, 192)."""
+    def embed(self, fbanks: Iterable[torch.Tensor]) -> NDArray[np.float32]:
+        """Filter banks, each (frames, 80) → (n, 192), each as if it were alone."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,16 @@ class SpeakerEncoder:
 
     Attributes:
         name: the model's name.
+        weights: SHA-256 of its weights: embeddings of other weights can't be compared.
         threshold: the score from which on two recordings count as one speaker's.
     """
 
-    def __init__(self, engine: SpeakerEngine, name: str, threshold: float = THRESHOLD) -> None:
+    def __init__(
+        self, engine: SpeakerEngine, name: str, weights: str = "", threshold: float = THRESHOLD
+    ) -> None:
         self.engine = engine
         self.name = name
+        self.weights = weights
         self.threshold = threshold
 
     def embed(self, source: AudioSource) -> Embedding:
@@ -71,21 +78,8 @@ class SpeakerEncoder:
         Raises:
             AudioError: audio that can't be read, is silent, or is shorter than 0.3 s.
         """
-        audio = load_audio(source, SAMPLE_RATE)
-        if audio.duration < MIN_S:
-            raise AudioError(
-                f"the audio is {audio.duration:.2f} s long; give at least {MIN_S} s of one voice"
-            )
-        parts = np.array_split(audio.samples, math.ceil(audio.duration / MAX_S))
-        # A constant is silence too.
-        voiced = [part for part in parts if float(np.ptp(part)) >= 2 * SILENCE]
-        if not voiced:
-            raise AudioError("the audio is silent; record again closer to the microphone")
-        return _unit(np.mean([self._embed(part) for part in voiced], axis=0))
-
-    def _embed(self, samples: NDArray[np.float32]) -> Embedding:
-        fbank = ecapa_fbank(torch.tensor(samples)[None])
-        return _unit(self.engine.embed(fbank, torch.ones(1))[0].numpy())
+        embedding: Embedding = self.embed_many([source])[0]
+        return embedding
 
     def embed_many(self, sources: Sequence[AudioSource]) -> Embedding:
         """The embeddings of several recordings, in order: (n, 192) float32, each of length 1.
@@ -94,7 +88,17 @@ class SpeakerEncoder:
             InputError: no recordings, or one that is not in a list.
             AudioError: as `embed`.
         """
-        return np.stack([self.embed(source) for source in checked_list(sources)])
+        owners: list[int] = []
+
+        def fbanks() -> Iterator[torch.Tensor]:
+            for i, source in enumerate(checked_list(sources)):
+                for part in _parts(source):
+                    owners.append(i)
+                    yield ecapa_fbank(torch.tensor(part))
+
+        found = _unit(self.engine.embed(fbanks()))
+        parts = np.array(owners)
+        return _unit(np.stack([found[parts == i].mean(axis=0) for i in range(len(sources))]))
 
     def verify(
         self, a: AudioSource, b: AudioSource, *, threshold: float | None = None
@@ -114,8 +118,9 @@ class SpeakerEncoder:
 
     def warm_up(self) -> None:
         """Embed a second of noise, so that the first real call is as quick as the next."""
-        fbank = torch.randn(1, 100, 80, generator=torch.Generator().manual_seed(0))
-        self.engine.embed(fbank, torch.ones(1))
+        fbank = torch.randn(100, 80, generator=torch.Generator().manual_seed(0))
+        self.engine.embed([fbank, fbank])
+        self.engine.embed([fbank])
 
 
 def similarity(a: Embedding, b: Embedding) -> float:
@@ -130,29 +135,61 @@ def checked_list(sources: Sequence[AudioSource]) -> Sequence[AudioSource]:
     return sources
 
 
-def _unit(embedding: Embedding) -> Embedding:
-    return (embedding / np.linalg.norm(embedding)).astype(np.float32)
+def _parts(source: AudioSource) -> list[Samples]:
+    """Equal parts of at most 60 s, without those that are silent."""
+    audio = load_audio(source, SAMPLE_RATE)
+    if audio.duration < MIN_S:
+        raise AudioError(
+            f"the audio is {audio.duration:.2f} s long; give at least {MIN_S} s of one voice"
+        )
+    parts = np.array_split(audio.samples, math.ceil(audio.duration / MAX_S))
+    # A constant is silence too.
+    voiced = [part for part in parts if float(np.ptp(part)) >= 2 * SILENCE]
+    if not voiced:
+        raise AudioError("the audio is silent; record again closer to the microphone")
+    return voiced
+
+
+def _unit(embeddings: Embedding) -> Embedding:
+    """Each of length 1; shape (192,) or (n, 192)."""
+    unit: Embedding = embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    return unit.astype(np.float32)
 
 
 def load_speaker_encoder(
-    model: str = DEFAULT_MODEL, *, engine: str = "reference", device: str = "auto"
+    model: str = DEFAULT_MODEL, *, engine: str = "fast", device: str = "auto"
 ) -> SpeakerEncoder:
     """Load the speaker encoder, fetching its weights first where they are missing.
 
     Args:
         model: a speaker model of `speechkit models list`.
-        engine: "reference" (speechbrain's `ECAPA_TDNN`).
-        device: "auto", "cpu" or "cuda".
+        engine: "fast" (ONNX Runtime, on the CPU) or "reference" (speechbrain's `ECAPA_TDNN`).
+        device: "auto", "cpu" or "cuda", the last for the reference engine.
 
     Raises:
         InputError: unknown model or engine.
         WeightsError: the weights can't be had or are damaged.
+        ProcessorError: the device can't be used.
     """
-    from speechkit.speaker.ecapa import SpeechbrainEngine
-
-    if engine != "reference":
-        raise InputError(f"engine {engine!r} is unknown; choose reference")
+    if engine not in ("fast", "reference"):
+        raise InputError(f"engine {engine!r} is unknown; choose fast or reference")
     if model not in hub.names("speaker"):
         raise InputError(f"model {model!r} is unknown; choose {', '.join(hub.names('speaker'))}")
-    checkpoint = hub.fetch(model) / "embedding_model.ckpt"
-    return SpeakerEncoder(SpeechbrainEngine(checkpoint, device), model)
+    if engine == "fast" and device not in ("auto", "cpu"):
+        raise ProcessorError(
+            f"the fast engine of speaker recognition does not run on {device}; "
+            "use device='cpu', or engine='reference'"
+        )
+    checkpoint = hub.fetch(model) / CHECKPOINT
+    if engine == "reference":
+        from speechkit.speaker.ecapa import SpeechbrainEngine
+
+        return SpeakerEncoder(SpeechbrainEngine(checkpoint, device), model, weights_hash(model))
+    from speechkit.speaker.ort import OnnxEngine
+
+    return SpeakerEncoder(OnnxEngine(checkpoint), model, weights_hash(model))
+
+
+def weights_hash(model: str) -> str:
+    """SHA-256 of the network's weights of a speaker model of the catalogue."""
+    return next(file.sha256 for file in ENTRIES[model].files if file.name == CHECKPOINT)

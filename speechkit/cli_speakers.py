@@ -1,0 +1,104 @@
+"""The commands about speakers."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from speechkit.command import Output, limits_of, progress_bar
+
+
+def verify(args: argparse.Namespace) -> Output:
+    """Are two recordings of one speaker?"""
+    from speechkit.audio import load_audio
+    from speechkit.speaker import load_speaker_encoder
+
+    limits = limits_of(args.max_seconds)
+    a, b = load_audio(args.a, limits=limits), load_audio(args.b, limits=limits)
+    encoder = load_speaker_encoder(engine=args.engine, device=args.device)
+    result = encoder.verify(a, b, threshold=args.threshold)
+    verdict = "the same speaker" if result.same else "different speakers"
+    text = f"{verdict} (score {result.score:.3f}, threshold {result.threshold:.3f})"
+    return Output(asdict(result), text)
+
+
+def enroll(args: argparse.Namespace) -> Output:
+    """Remember a voice."""
+    from speechkit.audio import load_audio
+
+    book, limits = _book(args), limits_of(args.max_seconds)
+    book.enroll(args.name, [load_audio(file, limits=limits) for file in args.files])
+    count = book.speakers()[args.name.strip()]
+    text = f"{args.name.strip()} is enrolled with {count} recording{'s' * (count > 1)}"
+    return Output({"speaker": args.name.strip(), "recordings": count, "book": str(book.path)}, text)
+
+
+def identify(args: argparse.Namespace) -> Output:
+    """Who of the known speakers is it?"""
+    from speechkit.audio import load_audio
+
+    book = _book(args)
+    audio = load_audio(args.file, limits=limits_of(args.max_seconds))
+    embedding = book.encoder.embed(audio)
+    match, scores = book.match_embedding(embedding), dict(book.rank(embedding))
+    data = {**asdict(match), "speaker": match.name, "scores": scores}
+    return Output(data, match.name or "unknown")
+
+
+def speakers(args: argparse.Namespace) -> Output:
+    """List the known speakers."""
+    book = _book(args)
+    known = book.speakers()
+    lines = [f"{name}\t{count}" for name, count in known.items()]
+    text = "\n".join(lines) or "nobody is enrolled; run: speechkit enroll NAME FILE"
+    return Output({"speakers": known, "book": str(book.path)}, text)
+
+
+def rename(args: argparse.Namespace) -> Output:
+    """Give a known voice another name."""
+    _book(args).rename(args.name, args.new_name)
+    data = {"renamed": args.name, "speaker": args.new_name.strip()}
+    return Output(data, f"{args.name} is now {args.new_name.strip()}")
+
+
+def forget(args: argparse.Namespace) -> Output:
+    """Forget a voice."""
+    _book(args).forget(args.name)
+    return Output({"forgotten": args.name}, f"{args.name} is forgotten")
+
+
+def diarize(args: argparse.Namespace) -> Output:
+    """Who spoke when in a recording?"""
+    from speechkit.speaker import write_rttm
+
+    turns = find_turns(args, args.file)
+    data: dict[str, Any] = {
+        "turns": [asdict(turn) for turn in turns],
+        "speakers": len({turn.speaker for turn in turns}),
+    }
+    if args.rttm:
+        data["rttm"] = str(write_rttm(turns, args.rttm, Path(args.file).stem).resolve())
+    lines = [f"{turn.start:9.2f} {turn.end:9.2f}  {turn.speaker}" for turn in turns]
+    return Output(data, "\n".join(lines) or "nobody speaks")
+
+
+def find_turns(args: argparse.Namespace, file: str) -> Any:
+    """The turns in a file, with a progress bar."""
+    from speechkit.speaker import diarize, load_speaker_encoder
+
+    with progress_bar(f"voices of {Path(file).name}", "window") as progress:
+        return diarize(
+            file,
+            speakers=args.speakers,
+            encoder=load_speaker_encoder(engine=args.engine, device=args.device),
+            limits=limits_of(args.max_seconds),
+            progress=progress,
+        )
+
+
+def _book(args: argparse.Namespace) -> Any:
+    from speechkit.speaker import SpeakerBook
+
+    return SpeakerBook(args.book)

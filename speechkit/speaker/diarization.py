@@ -1,0 +1,223 @@
+"""Who spoke when: speech detection, embeddings of short windows, clusters, a path through them.
+
+    recording ─► speech ─► windows of 1.5 s ─► embeddings ─► clusters ─► a voice for each 0.1 s ─► turns
+
+Windows overlap, so each stretch of 0.1 s is seen by several; it goes to the voice whose centroid these
+resemble most, where a change of voice costs (Viterbi). Where two voices talk at once the second is
+given too, if the windows resemble it nearly as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechkit.audio import AudioSource, Limits, load_audio
+from speechkit.errors import InputError
+from speechkit.speaker.encoder import Embedding, SpeakerEncoder, load_speaker_encoder
+from speechkit.speaker.turns import Turn
+from speechkit.vad import SAMPLE_RATE, Stretch, detect_speech
+
+Array = NDArray[np.float64]
+Progress = Callable[[float, float], object]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What decides; seconds, and cosines of embeddings.
+
+    Attributes:
+        window, hop: of the embedded pieces.
+        step: for each so long a voice is chosen.
+        merge: clusters whose windows resemble each other more than this, on average, are one voice.
+        least_s: a voice with less speech than this is given to the nearest other.
+        change: what a change of voice costs, in units of the resemblance of one step.
+        overlap: a second voice speaks too where it is resembled at most so much less than the first.
+    """
+
+    window: float = 1.5
+    hop: float = 0.25
+    step: float = 0.1
+    merge: float = 0.30
+    least_s: float = 1.0
+    change: float = 1.0
+    overlap: float = 0.0
+
+
+TUNING = Tuning()
+MAX_CLUSTERED = 3000  # windows that are compared with each other; of more, evenly chosen ones
+BATCH = 64  # windows that are embedded between two reports of progress
+
+
+def diarize(
+    source: AudioSource,
+    *,
+    speakers: int | None = None,
+    encoder: SpeakerEncoder | None = None,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    tuning: Tuning = TUNING,
+) -> list[Turn]:
+    """Who spoke when in a recording, in order of their beginnings.
+
+    Args:
+        source: whatever `load_audio` takes.
+        speakers: how many voices there are; found when None.
+        encoder: what embeds the windows; loaded when None.
+        limits: on the size of the recording.
+        progress: called with the windows done and the windows in all.
+        tuning: how to decide.
+
+    Raises:
+        AudioError: audio that can't be read.
+        InputError: a number of speakers below 1.
+    """
+    if speakers is not None and speakers < 1:
+        raise InputError(f"speakers is {speakers}; give 1 or more")
+    audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
+    speech = detect_speech(audio, min_pause=0.2)
+    windows = _windows(speech, audio.duration, tuning)
+    if not windows:
+        return []
+    embeddings = _embed(audio.samples, windows, encoder or load_speaker_encoder(), progress)
+    centroids = _centroids(embeddings, speakers, tuning)
+    steps = _Steps(speech, windows, embeddings @ centroids.T, tuning)
+    return _number(steps.turns())
+
+
+def _windows(
+    speech: Sequence[Stretch], duration: float, tuning: Tuning
+) -> list[tuple[float, float]]:
+    """Start and end of the pieces to embed: they cover the speech and begin `hop` apart at most."""
+    found = []
+    for stretch in speech:
+        room = stretch.end - stretch.start - tuning.window
+        if room <= 0:  # a short stretch with what is around it
+            middle = (stretch.start + stretch.end) / 2
+            start = min(max(0.0, middle - tuning.window / 2), max(0.0, duration - tuning.window))
+            found.append((start, min(start + tuning.window, duration)))
+            continue
+        for start in np.linspace(stretch.start, stretch.start + room, int(room / tuning.hop) + 2):
+            found.append((float(start), float(start) + tuning.window))
+    return found
+
+
+def _embed(
+    samples: NDArray[np.float32],
+    windows: Sequence[tuple[float, float]],
+    encoder: SpeakerEncoder,
+    progress: Progress | None,
+) -> Embedding:
+    found = []
+    for at in range(0, len(windows), BATCH):
+        bounds = [[round(s * SAMPLE_RATE) for s in w] for w in windows[at : at + BATCH]]
+        found.append(encoder.embed_many([(SAMPLE_RATE, samples[a:b]) for a, b in bounds]))
+        if progress:
+            progress(min(at + BATCH, len(windows)), len(windows))
+    return np.concatenate(found)
+
+
+def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> Embedding:
+    """The mean voice of each cluster: (speakers, 192), of length 1."""
+    from sklearn.cluster import AgglomerativeClustering
+
+    chosen = embeddings[:: -(-len(embeddings) // MAX_CLUSTERED)]
+    if len(chosen) == 1 or speakers == 1:
+        labels = np.zeros(len(chosen), int)
+    else:
+        clustering = AgglomerativeClustering(
+            n_clusters=min(speakers, len(chosen)) if speakers else None,
+            distance_threshold=None if speakers else 1 - tuning.merge,
+            metric="cosine",
+            linkage="average",
+        )
+        labels = clustering.fit_predict(chosen)
+    counts = np.bincount(labels)
+    if not speakers:
+        least = tuning.least_s / tuning.hop * len(chosen) / len(embeddings)
+        counts = np.where((counts >= least) | (counts == counts.max()), counts, 0)
+    means = np.stack([chosen[labels == k].mean(axis=0) for k in np.flatnonzero(counts)])
+    unit: Embedding = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return unit
+
+
+class _Steps:
+    """The recording's speech in steps of 0.1 s, and how much each resembles each voice."""
+
+    def __init__(
+        self,
+        speech: Sequence[Stretch],
+        windows: Sequence[tuple[float, float]],
+        scores: NDArray[np.float32],
+        tuning: Tuning,
+    ) -> None:
+        self._tuning, self._speech = tuning, speech
+        self._scores = [self._resemblance(stretch, windows, scores) for stretch in speech]
+
+    def _resemblance(
+        self, stretch: Stretch, windows: Sequence[tuple[float, float]], scores: NDArray[np.float32]
+    ) -> Array:
+        """(steps, voices): the mean over the windows around a step, the nearer ones weigh more."""
+        count = max(1, round((stretch.end - stretch.start) / self._tuning.step))
+        middles = stretch.start + (np.arange(count) + 0.5) * (stretch.end - stretch.start) / count
+        centres = np.array([(a + b) / 2 for a, b in windows])
+        half = self._tuning.window / 2
+        near = np.flatnonzero((centres > stretch.start - half) & (centres < stretch.end + half))
+        centres, scores = centres[near], scores[near]
+        weights = np.maximum(0.0, 1 - np.abs(middles[:, None] - centres[None]) / half)
+        nearest = np.abs(middles[:, None] - centres[None]).argmin(axis=1)
+        weights[np.arange(count), nearest] += 1e-3
+        found: Array = (weights @ scores) / weights.sum(axis=1, keepdims=True)
+        return found
+
+    def turns(self) -> list[Turn]:
+        """The turns of all voices; a voice is a number."""
+        found = []
+        for stretch, scores in zip(self._speech, self._scores, strict=True):
+            path = _best_path(scores, self._tuning.change)
+            speaking = np.zeros(scores.shape, bool)
+            speaking[np.arange(len(path)), path] = True
+            if self._tuning.overlap > 0:
+                own = scores[np.arange(len(path)), path][:, None]
+                rank = (-scores).argsort(axis=1).argsort(axis=1)
+                speaking |= (scores > own - self._tuning.overlap) & (rank < 2)
+            found += _runs(speaking, stretch)
+        return found
+
+
+def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
+    """The voice of each step: the highest sum of scores, less `change` for each change (Viterbi)."""
+    total, came = scores[0].copy(), np.zeros(scores.shape, np.intp)
+    for t in range(1, len(scores)):
+        best = int(total.argmax())
+        stay = total >= total[best] - change
+        came[t] = np.where(stay, np.arange(len(total)), best)
+        total = np.maximum(total, total[best] - change) + scores[t]
+    path = np.empty(len(scores), np.intp)
+    path[-1] = total.argmax()
+    for t in range(len(scores) - 1, 0, -1):
+        path[t - 1] = came[t, path[t]]
+    return path
+
+
+def _runs(speaking: NDArray[np.bool_], stretch: Stretch) -> list[Turn]:
+    """(steps, voices) → turns."""
+    step = (stretch.end - stretch.start) / len(speaking)
+    found = []
+    for voice in range(speaking.shape[1]):
+        edges = np.flatnonzero(np.diff(np.pad(speaking[:, voice].astype(np.int8), 1)))
+        for a, b in edges.reshape(-1, 2).tolist():
+            found.append(Turn(stretch.start + a * step, stretch.start + b * step, str(voice)))
+    return found
+
+
+def _number(turns: Iterable[Turn]) -> list[Turn]:
+    """In order, and the voices by when they are heard first."""
+    ordered = sorted(turns, key=lambda turn: (turn.start, turn.end))
+    names: dict[str, str] = {}
+    for turn in ordered:
+        names.setdefault(turn.speaker, f"speaker {len(names) + 1}")
+    return [replace(turn, speaker=names[turn.speaker]) for turn in ordered]
