@@ -49,7 +49,7 @@ lint: $(VENV)/installed
 bench: setup
 	$(BIN)/python -m pip install --editable '.[dev,bench]'
 	$(BIN)/python benchmarks/turn.py
-	$(BIN)/python benchmarks/speakers.py
+	$(BIN)/python benchmarks/speaker.py
 	$(BIN)/python benchmarks/asr.py
 	$(BIN)/python benchmarks/words.py
 	$(BIN)/python benchmarks/tts.py

@@ -8,25 +8,28 @@ FOLDER/noise/manifest.jsonl names recordings of noise. The peer is speechbrain's
 the quicker of two ways, one recording after another and padded batches of 8.
 
 Conditions change the test side of each trial: cut to its loudest second, with noise at 5 or 0 dB, or
-both. "ours" and "theirs" are cosines of the two engines; "calibrated" is what `verify` says.
+both. Scores are cosines.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import time
 import zlib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from side_by_side import Worker
+from side_by_side import Worker, processor
 
 import speechkit as sk
 from speechkit.augment import add_noise
 from speechkit.metrics import cllr, det_curve
-from speechkit.runtime import set_up_torch
+from speechkit.runtime import set_up_torch, threads
 
 RATE = 16_000
 SYSTEMS = ("speechkit", "speechbrain")
@@ -169,3 +172,51 @@ def judge(scores: np.ndarray, same: np.ndarray) -> dict[str, float]:
         "min_dcf_05": curve.min_dcf(0.05),
         "cllr": cllr(scores, same),
     }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Shares of time, errors in percent."""
+    print(f"{result['machine']}, {result['threads']} threads, {result['date']}")
+    times = result["throughput"]
+    for way, seconds in times.items():
+        print(f"{way:26} {result['recordings'] / seconds:6.2f} recordings per second")
+    peer = min(seconds for way, seconds in times.items() if way != "speechkit")
+    print(f"speechkit: {peer / times['speechkit']:.2f} times the quicker way of speechbrain")
+    print(f"{'':12} {'EER, %':>15} {'minDCF 0.01':>15} {'minDCF 0.05':>15}   (ours, theirs)")
+    for condition, systems in result["verification"].items():
+        cells = [
+            f"{systems['speechkit'][key]:7.3f} {systems['speechbrain'][key]:7.3f}"
+            for key in ("eer", "min_dcf_01", "min_dcf_05")
+        ]
+        print(f"{condition:12} " + " ".join(cells))
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", default=os.environ.get("SPEECHKIT_EVAL", ""))
+    parser.add_argument("--json", type=Path, default=Path("out/speaker.json"))
+    args = parser.parse_args()
+    folder = Path(args.folder)
+    if not args.folder or not (folder / "sv" / "trials.txt").is_file():
+        print("skipped: no evaluation speech; give its folder or set SPEECHKIT_EVAL")
+        return
+    trials, recordings = read_trials(folder)
+    workers = {system: Worker(load, run, system) for system in SYSTEMS}
+    some = list(recordings.values())[::3]
+    result = {
+        "date": date.today().isoformat(),
+        "machine": processor(),
+        "threads": threads(),
+        "recordings": len(some),
+        "throughput": measure_throughput(workers, some),
+        "verification": measure_verification(workers, trials, recordings, read_noises(folder)),
+    }
+    result["memory_mib"] = {system: worker.close() for system, worker in workers.items()}
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(result, indent=1) + "\n")
+    show(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -46,13 +46,16 @@ def add_noise(source: AudioSource, noise: AudioSource, snr_db: float, *, seed: i
         raise InputError(f"snr_db is {snr_db}; give a number of decibels")
     speech = load_audio(source)
     wave = load_audio(noise, speech.sample_rate).samples
-    start = int(np.random.default_rng(seed).integers(len(wave)))
-    wave = np.take(wave, np.arange(start, start + len(speech.samples)), mode="wrap")
-    power = np.square(wave, dtype=np.float64).sum()
-    if power == 0:
+    if not np.any(wave):
         raise AudioError("the noise is silent; give a recording of noise")
+    drawn, loudest = np.random.default_rng(seed).integers(len(wave)), np.abs(wave).argmax()
+    for start in (drawn, loudest):  # the latter where nothing is heard in the drawn place
+        piece = np.take(wave, np.arange(start, start + len(speech.samples)), mode="wrap")
+        power = np.square(piece, dtype=np.float64).sum()
+        if power > 0:
+            break
     wanted = np.square(speech.samples, dtype=np.float64).sum() / 10 ** (snr_db / 10)
-    return _fitting(speech.samples + np.sqrt(wanted / power) * wave, speech.sample_rate)
+    return _fitting(speech.samples + np.sqrt(wanted / power) * piece, speech.sample_rate)
 
 
 def add_reverb(source: AudioSource, impulse_response: AudioSource) -> Audio:

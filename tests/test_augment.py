@@ -51,6 +51,13 @@ def test_the_seed_chooses_the_place():
     assert np.abs(a - c).max() > 0.01
 
 
+def test_a_place_where_the_noise_is_silent_is_not_taken():
+    click = Audio(np.eye(1, 20 * RATE, 5, dtype=np.float32)[0], RATE)
+    for seed in range(5):
+        noisy = augment.add_noise(_tone(), click, 60, seed=seed)
+        assert np.count_nonzero(noisy.samples != _tone().samples) == 1
+
+
 def test_noise_of_another_rate_is_resampled():
     noisy = augment.add_noise(_tone(rate=22_050), _noise(), 10)
     assert noisy.sample_rate == 22_050

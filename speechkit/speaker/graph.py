@@ -31,19 +31,20 @@ def build_graph(weights: Weights, int8: bool) -> bytes:
 
     Args:
         weights: of speechbrain's `ECAPA_TDNN`, by name; KeyError for one that is missing.
-        int8: the matrix products of the large layers on 8-bit integers: weights with a scale for each
-            output, activations with one for the whole recording.
+        int8: the aggregation of the layers, half of all work, and the pooling's attention on 8-bit
+            integers: weights with a scale for each output, activations with one for the recording.
+            In the layers before it their rounding would be heard further on.
     """
-    graph = _Graph(weights, int8)
+    graph = _Graph(weights)
     x = graph.tdnn("fbank", "blocks.0", dilation=1)
     outputs = []
     for i in (1, 2, 3):
         x = graph.se_res2net(x, f"blocks.{i}", dilation=i + 1)
         outputs.append(x)
-    x = graph.tdnn(graph.op("Concat", *outputs, axis=1), "mfa")
-    pooled = graph.batch_norm(graph.pool(x, "asp"), "asp_bn.norm")
+    x = graph.tdnn(graph.op("Concat", *outputs, axis=1), "mfa", int8=int8)
+    pooled = graph.batch_norm(graph.pool(x, "asp", int8), "asp_bn.norm")
     graph.nodes.append(
-        helper.make_node("Identity", [graph.linear(pooled, "fc.conv", int8=False)], ["embedding"])
+        helper.make_node("Identity", [graph.linear(pooled, "fc.conv")], ["embedding"])
     )
     return graph.model()
 
@@ -51,8 +52,8 @@ def build_graph(weights: Weights, int8: bool) -> bytes:
 class _Graph:
     """Nodes and constants; each method adds some and returns the name of the result."""
 
-    def __init__(self, weights: Weights, int8: bool) -> None:
-        self.weights, self.int8 = weights, int8
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
         self.nodes: list[Any] = []
         self._constants: list[Any] = []
 
@@ -67,16 +68,14 @@ class _Graph:
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def linear(self, x: str, name: str, int8: bool | None = None) -> str:
+    def linear(self, x: str, name: str, int8: bool = False) -> str:
         """A convolution of any width over frames that stand side by side already."""
         weight = self.weights[f"{name}.weight"]  # (out, in, width)
         matrix = weight.transpose(2, 1, 0).reshape(-1, weight.shape[0])
         return self.product(x, matrix, self.weights[f"{name}.bias"], int8)
 
-    def product(
-        self, x: str, matrix: NDArray[Any], bias: NDArray[Any], int8: bool | None = None
-    ) -> str:
-        if self.int8 if int8 is None else int8:
+    def product(self, x: str, matrix: NDArray[Any], bias: NDArray[Any], int8: bool = False) -> str:
+        if int8:
             scale = np.maximum(np.abs(matrix).max(axis=0), 1e-12) / 127
             integers = np.round(matrix / scale).astype(np.int8)
             zero = np.zeros(len(scale), np.int8)
@@ -94,7 +93,7 @@ class _Graph:
         scaled = self.op("Mul", x, self.constant(factor))
         return self.op("Add", scaled, self.constant(bias - mean * factor))
 
-    def tdnn(self, x: str, name: str, dilation: int = 1, int8: bool | None = None) -> str:
+    def tdnn(self, x: str, name: str, dilation: int = 1, int8: bool = False) -> str:
         """Convolution, ReLU, batch norm; at the edges the frames are mirrored."""
         width = self.weights[f"{name}.conv.conv.weight"].shape[-1]
         if width > 1:
@@ -125,11 +124,11 @@ class _Graph:
             outputs.append(self.tdnn(given, block, dilation))
         inside = self.tdnn(self.op("Concat", *outputs, axis=1), f"{name}.tdnn2")
         squeezed = self.op("ReduceMean", inside, axes=[0], keepdims=1)
-        squeezed = self.op("Relu", self.linear(squeezed, f"{name}.se_block.conv1.conv", int8=False))
-        gates = self.op("Sigmoid", self.linear(squeezed, f"{name}.se_block.conv2.conv", int8=False))
+        squeezed = self.op("Relu", self.linear(squeezed, f"{name}.se_block.conv1.conv"))
+        gates = self.op("Sigmoid", self.linear(squeezed, f"{name}.se_block.conv2.conv"))
         return self.op("Add", self.op("Mul", inside, gates), x)
 
-    def pool(self, x: str, name: str) -> str:
+    def pool(self, x: str, name: str, int8: bool) -> str:
         """Attentive statistics: (frames, C) → (1, 2 C), mean and deviation weighted by attention."""
         mean = self.op("ReduceMean", x, axes=[0], keepdims=1)
         centred = self.op("Sub", x, mean)
@@ -139,10 +138,10 @@ class _Graph:
         of_frames, of_all = np.split(weight, [len(weight) // 3])
         bias = self.weights[f"{name}.tdnn.conv.conv.bias"]
         both = self.op("Concat", mean, deviation, axis=1)
-        shared = self.product(both, of_all, bias, int8=False)
-        hidden = self.op("Add", self.product(x, of_frames, np.zeros_like(bias)), shared)
+        shared = self.product(both, of_all, bias)
+        hidden = self.op("Add", self.product(x, of_frames, np.zeros_like(bias), int8), shared)
         hidden = self.batch_norm(self.op("Relu", hidden), f"{name}.tdnn.norm.norm")
-        scores = self.linear(self.op("Tanh", hidden), f"{name}.conv.conv")
+        scores = self.linear(self.op("Tanh", hidden), f"{name}.conv.conv", int8)
         attention = self.op("Softmax", scores, axis=0)
         mean = self.sum(self.op("Mul", attention, x))
         centred = self.op("Sub", x, mean)

@@ -1,4 +1,4 @@
-"""The fast engine for ECAPA-TDNN: ONNX Runtime, with 8-bit integers in the large layers.
+"""The fast engine for ECAPA-TDNN: ONNX Runtime, with 8-bit integers in the largest layer.
 
 Recordings are embedded side by side, one thread each, and never padded, so an embedding does not depend
 on what else is in the batch.
