@@ -12,6 +12,7 @@ from speechkit import AudioError, InputError, WeightsError
 from speechkit.features import ecapa_fbank
 from speechkit.speaker import SpeakerEncoder, similarity
 from speechkit.speaker.ecapa import SpeechbrainEngine
+from speechkit.speaker.ort import OnnxEngine
 
 RATE = 16_000
 
@@ -110,11 +111,13 @@ def test_unknown_names_and_damaged_weights(tmp_path):
     damaged = tmp_path / "embedding_model.ckpt"
     for data in (b"", b"<html>", b"PK\x03\x04" + bytes(100)):
         damaged.write_bytes(data)
-        with pytest.raises(WeightsError, match="fetch the model again"):
-            SpeechbrainEngine(damaged, "cpu")
+        for engine in (SpeechbrainEngine, OnnxEngine):
+            with pytest.raises(WeightsError, match="fetch the model again"):
+                engine(damaged)
     torch.save({"blocks.0.weight": torch.zeros(3)}, damaged)
-    with pytest.raises(WeightsError, match="fetch the model again"):
-        SpeechbrainEngine(damaged, "cpu")
+    for engine in (SpeechbrainEngine, OnnxEngine):
+        with pytest.raises(WeightsError, match="fetch the model again"):
+            engine(damaged)
 
 
 # --- the real weights
@@ -128,8 +131,13 @@ def trials(eval_dir):
     return [(label == "1", eval_dir / "sv" / a, eval_dir / "sv" / b) for label, a, b in rows]
 
 
-@pytest.mark.real
-def test_embeddings_equal_speechbrains_own_pipeline(encoder, trials):
+@pytest.fixture(scope="module")
+def reference():
+    return sk.load_speaker_encoder(engine="reference", device="cpu")
+
+
+def _speechbrains_own(checkpoint):
+    """Its features, normalisation and network: samples (n,) → (192,)."""
     from speechbrain.lobes.features import Fbank
     from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
     from speechbrain.processing.features import InputNormalization
@@ -137,21 +145,44 @@ def test_embeddings_equal_speechbrains_own_pipeline(encoder, trials):
     fbank = Fbank(n_mels=80)
     normalise = InputNormalization(norm_type="sentence", std_norm=False)
     model = ECAPA_TDNN(80, lin_neurons=192, channels=[1024] * 4 + [3072]).eval()
-    checkpoint = speechkit.hub.fetch("spkrec-ecapa-voxceleb") / "embedding_model.ckpt"
     model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-    paths = [trials[i][1] for i in (0, 40, 300)]
-    for path in paths:
-        audio = sk.load_audio(path, RATE)
-        samples, whole = torch.tensor(audio.samples)[None], torch.ones(1)
-        with torch.inference_mode():
-            theirs = model(normalise(fbank(samples), whole), whole)[0, 0].numpy()
-        ours = encoder.engine.embed([ecapa_fbank(samples[0])])[0]
-        np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+
+    @torch.inference_mode()
+    def embed(samples):
+        whole = torch.ones(1)
+        return model(normalise(fbank(torch.tensor(samples)[None]), whole), whole)[0, 0].numpy()
+
+    return embed
+
+
+@pytest.mark.real
+def test_both_engines_equal_speechbrains_own_pipeline(encoder, reference, trials):
+    checkpoint = speechkit.hub.fetch("spkrec-ecapa-voxceleb") / "embedding_model.ckpt"
+    theirs_of = _speechbrains_own(checkpoint)
+    exact = OnnxEngine(checkpoint, int8=False)
+    for i in (0, 40, 300):
+        audio = sk.load_audio(trials[i][1], RATE)
+        theirs, fbank = theirs_of(audio.samples), ecapa_fbank(torch.tensor(audio.samples))
+        tolerance = 1e-4 * np.abs(theirs).max()
+        for engine in (reference.engine, exact):
+            np.testing.assert_allclose(engine.embed([fbank])[0], theirs, atol=tolerance)
         unit = theirs / np.linalg.norm(theirs)
-        np.testing.assert_allclose(encoder.embed(audio), unit, atol=1e-4)
-    many = encoder.embed_many(paths)
-    np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(many, [encoder.embed(path) for path in paths], atol=1e-6)
+        np.testing.assert_allclose(reference.embed(audio), unit, atol=1e-4)
+        cosine = similarity(encoder.embed(audio), unit)
+        print(f"cosine of the fast engine and speechbrain: {cosine:.5f}")
+        assert cosine > 0.999  # of its 8-bit layer
+
+
+@pytest.mark.real
+def test_an_embedding_does_not_depend_on_the_batch(encoder, trials):
+    whole = np.concatenate([sk.load_audio(path, RATE).samples for _, _, path in trials[:12]])
+    lengths = (0.3, 0.5, 1, 2, 3.3, 8, 15, 30)
+    many = [sk.Audio(whole[: round(seconds * RATE)], RATE) for seconds in lengths]
+    together = encoder.embed_many(many)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    cosines = [similarity(encoder.embed(one), e) for one, e in zip(many, together, strict=True)]
+    print("cosine of one by one and together:", np.round(cosines, 6))
+    assert min(cosines) >= 0.9999
 
 
 @pytest.mark.real
