@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from speechkit.audio import Audio, AudioSource, load_audio
+from speechkit.decode import BLOCK
 from speechkit.errors import AudioError, InputError
 from speechkit.runtime import check_seed
 
@@ -39,11 +40,11 @@ def add_noise(source: AudioSource, noise: AudioSource, snr_db: float, *, seed: i
 
     Raises:
         AudioError: audio that can't be read, or silent noise.
-        InputError: a ratio that is not a number, or a seed out of range.
+        InputError: a ratio beyond ±100 dB, or a seed out of range.
     """
     check_seed(seed)
-    if not np.isfinite(snr_db):
-        raise InputError(f"snr_db is {snr_db}; give a number of decibels")
+    if not -100 <= snr_db <= 100:
+        raise InputError(f"snr_db is {snr_db}; give -100 to 100")
     speech = load_audio(source)
     wave = load_audio(noise, speech.sample_rate).samples
     if not np.any(wave):
@@ -127,7 +128,10 @@ def pass_codec(source: AudioSource, codec: str) -> Audio:
     rate, kind, encoding = CODECS[codec]
     audio = load_audio(source)
     memory = io.BytesIO()
-    soundfile.write(memory, audio.resample(rate).samples, rate, encoding, format=kind)
+    encoded = audio.resample(rate).samples
+    with soundfile.SoundFile(memory, "w", rate, 1, encoding, format=kind) as file:
+        for start in range(0, len(encoded), BLOCK):  # libvorbis crashes on minutes at once
+            file.write(encoded[start : start + BLOCK])
     memory.seek(0)
     samples = np.asarray(soundfile.read(memory, dtype="float32")[0])
     decoded = _fitting(samples, rate).resample(audio.sample_rate).samples[: len(audio.samples)]

@@ -25,12 +25,12 @@ from speechkit.arguments import build_parser
 from speechkit.cli_speakers import (
     diarize,
     enroll,
-    find_turns,
     forget,
     identify,
     rename,
     speakers,
     verify,
+    with_speakers,
 )
 from speechkit.command import Output, folder_for, limits_of, one_line, progress_bar
 from speechkit.errors import InputError, SpeechkitError
@@ -115,8 +115,6 @@ def talk(args: argparse.Namespace) -> Output:
 
 def transcribe(args: argparse.Namespace) -> Output:
     """Write down what is said in recordings."""
-    from speechkit.speaker.turns import assign_speakers
-
     folder = folder_for(args.output)
     if len(args.files) > 1 and args.format != "txt" and not folder and not args.json:
         raise InputError(
@@ -130,9 +128,8 @@ def transcribe(args: argparse.Namespace) -> Output:
         )
     layout = {"line_length": args.line_length, "lines": args.lines}
     results: list[dict[str, Any]] = []
-    for file, name, transcript in zip(args.files, names, _transcripts(args), strict=True):
-        if args.diarize and not isinstance(transcript, SpeechkitError):
-            transcript = assign_speakers(transcript, find_turns(args, file))
+    named = with_speakers(args, _transcripts(args)) if args.diarize else _transcripts(args)
+    for file, name, transcript in zip(args.files, names, named, strict=True):
         if isinstance(transcript, SpeechkitError):
             print(f"error: {one_line(transcript)}", file=sys.stderr)
             results.append({"file": file, "error": one_line(transcript)})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from speechkit.command import Output, limits_of, progress_bar
+from speechkit.errors import AudioError, SpeechkitError
 
 
 def verify(args: argparse.Namespace) -> Output:
@@ -42,8 +44,8 @@ def identify(args: argparse.Namespace) -> Output:
     book = _book(args)
     audio = load_audio(args.file, limits=limits_of(args.max_seconds))
     embedding = book.encoder.embed(audio)
-    match, scores = book.match_embedding(embedding), dict(book.rank(embedding))
-    data = {**asdict(match), "speaker": match.name, "scores": scores}
+    match = book.match_embedding(embedding)
+    data = {**asdict(match), "speaker": match.name, "scores": dict(book.rank(embedding))}
     return Output(data, match.name or "unknown")
 
 
@@ -71,9 +73,10 @@ def forget(args: argparse.Namespace) -> Output:
 
 def diarize(args: argparse.Namespace) -> Output:
     """Who spoke when in a recording?"""
-    from speechkit.speaker import write_rttm
+    from speechkit.speaker import load_speaker_encoder, write_rttm
 
-    turns = find_turns(args, args.file)
+    encoder = load_speaker_encoder(engine=args.engine, device=args.device)
+    turns = _turns(args, args.file, encoder)
     data: dict[str, Any] = {
         "turns": [asdict(turn) for turn in turns],
         "speakers": len({turn.speaker for turn in turns}),
@@ -84,15 +87,31 @@ def diarize(args: argparse.Namespace) -> Output:
     return Output(data, "\n".join(lines) or "nobody speaks")
 
 
-def find_turns(args: argparse.Namespace, file: str) -> Any:
+def with_speakers(args: argparse.Namespace, transcripts: Iterator[Any]) -> Iterator[Any]:
+    """The transcripts of the files, each word with its speaker; an error for one that has none."""
+    from speechkit.speaker import assign_speakers, load_speaker_encoder
+
+    device = args.device if args.engine == "reference" else "cpu"  # the fast engine's only one
+    encoder = load_speaker_encoder(engine=args.engine, device=device)
+    for file, transcript in zip(args.files, transcripts, strict=True):
+        if isinstance(transcript, SpeechkitError):
+            yield transcript
+            continue
+        try:
+            yield assign_speakers(transcript, _turns(args, file, encoder))
+        except AudioError as e:
+            yield e
+
+
+def _turns(args: argparse.Namespace, file: str, encoder: Any) -> Any:
     """The turns in a file, with a progress bar."""
-    from speechkit.speaker import diarize, load_speaker_encoder
+    from speechkit.speaker import diarize
 
     with progress_bar(f"voices of {Path(file).name}", "window") as progress:
         return diarize(
             file,
             speakers=args.speakers,
-            encoder=load_speaker_encoder(engine=args.engine, device=args.device),
+            encoder=encoder,
             limits=limits_of(args.max_seconds),
             progress=progress,
         )

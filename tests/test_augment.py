@@ -100,6 +100,10 @@ def test_a_codec_keeps_the_tone_and_loses_something(codec, rate):
     assert _power_db(out.samples) == pytest.approx(_power_db(tone.samples), abs=1.5)
 
 
+def test_minutes_pass_every_codec():
+    assert augment.pass_codec(_noise(200), "vorbis").duration == 200
+
+
 def test_a_phone_has_nothing_above_four_kilohertz():
     out = augment.pass_codec(_noise(2), "phone")
     spectrum = np.abs(np.fft.rfft(out.samples)) ** 2
@@ -130,6 +134,7 @@ def test_spec_augment_masks_stretches_with_the_mean():
     [
         (lambda: augment.add_noise(_tone(), Audio(np.zeros(100, np.float32), RATE), 0), AudioError),
         (lambda: augment.add_noise(_tone(), _noise(), float("nan")), InputError),
+        (lambda: augment.add_noise(_tone(), _noise(), 4000), InputError),
         (lambda: augment.add_noise(_tone(), _noise(), 0, seed=-1), InputError),
         (lambda: augment.add_reverb(_tone(), Audio(np.zeros(9, np.float32), RATE)), AudioError),
         (lambda: augment.change_speed(_tone(), 3), InputError),

@@ -95,7 +95,7 @@ def test_each_word_has_the_speaker_who_says_most_of_it():
 def test_speakers_stand_in_every_format():
     out = assign_speakers(_transcript(), TURNS)
     assert out.to("txt").splitlines()[1] == "speaker 2: Hello, Ada!"
-    assert "\nspeaker 2: Hello, Ada!\n" in out.to("srt")
+    assert "\nspeaker 2:\nHello, Ada!\n" in out.to("srt")
     assert "\n<v speaker 2>Hello, Ada!\n" in out.to("vtt")
     assert "\tspeaker 2: Hello, Ada!\n" in out.to("tsv")
     assert json.loads(out.to("json"))["segments"][1]["words"][0]["speaker"] == "speaker 2"

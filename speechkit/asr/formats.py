@@ -125,7 +125,7 @@ def _named(segment: Segment) -> str:
 
 def _srt_text(cue: Cue) -> str:
     """SubRip knows no escapes, and an arrow would end the cue: it is made shorter."""
-    text = f"{cue.speaker}: " * bool(cue.speaker) + "\n".join(cue.lines)
+    text = "\n".join([f"{cue.speaker}:"] * bool(cue.speaker) + list(cue.lines))
     return re.sub("-{2,}>", "->", text)
 
 

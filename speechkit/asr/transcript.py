@@ -96,6 +96,7 @@ class Transcript:
 
         Subtitles (srt, vtt) have a cue for each segment. With a `line_length`, in characters, segments
         are cut at words into cues of at most `lines` such lines; timed words make the cuts exact.
+        Speakers, where they are known, stand before the text; in srt on a line of their own.
 
         Raises:
             InputError: another format, or a length or number of lines below 1.

@@ -19,6 +19,7 @@ from speechkit.audio import AudioSource, load_audio
 from speechkit.errors import InputError, SpeechkitError
 from speechkit.speaker.encoder import (
     DEFAULT_MODEL,
+    EMBEDDING_SIZE,
     Embedding,
     SpeakerEncoder,
     checked_list,
@@ -106,8 +107,8 @@ class SpeakerBook:
         # What can't be used fails before the model is loaded.
         loaded = [load_audio(recording) for recording in checked_list(recordings)]
         if check:
-            for audio in loaded:
-                check_enrolment(audio)
+            for number, audio in enumerate(loaded, 1):
+                check_enrolment(audio, f"recording {number}")
         embeddings = self.encoder.embed_many(loaded)
         with self._open() as db:
             self._check_model(db)
@@ -134,7 +135,6 @@ class SpeakerBook:
         name, changed = name.strip(), 0
         if self.path.exists():
             with self._open() as db:
-                db.execute("PRAGMA secure_delete = ON")  # zeros where the voice and the name were
                 changed = db.execute(statement, (name, *arguments)).rowcount
         if not changed:
             raise InputError(f"nobody named {name!r} is enrolled; {self._who()}")
@@ -218,6 +218,7 @@ class SpeakerBook:
     def _voices(self) -> dict[str, list[Embedding]]:
         voices: dict[str, list[Embedding]] = {}
         if self.path.exists():
+            _ = self.encoder  # loaded before the file is locked
             with self._open() as db:
                 self._check_model(db)
                 for name, data in db.execute("SELECT speaker, embedding FROM recordings"):
@@ -249,6 +250,7 @@ class SpeakerBook:
             if not self.path.exists():
                 self.path.touch(mode=0o600)  # voices are nobody else's business
             with closing(sqlite3.connect(self.path, timeout=10)) as db, db:
+                db.execute("PRAGMA secure_delete = ON")  # zeros where a voice and a name were
                 db.execute("BEGIN IMMEDIATE")
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -309,7 +311,8 @@ def _read_export(path: Path, encoder: SpeakerEncoder) -> dict[str, list[Embeddin
         )
     for name, many in speakers.items():
         for one in many:
-            if one.ndim != 1 or not np.isfinite(one).all() or abs(np.linalg.norm(one) - 1) > 1e-3:
+            whole = one.shape == (EMBEDDING_SIZE,) and bool(np.isfinite(one).all())
+            if not whole or abs(np.linalg.norm(one) - 1) > 1e-3:
                 raise InputError(
                     f"{path}: an embedding of {name} is damaged; export the book again"
                 )

@@ -3,8 +3,8 @@
     recording ─► speech ─► windows of 1.5 s ─► embeddings ─► clusters ─► a voice for each 0.1 s ─► turns
 
 Windows overlap, so each stretch of 0.1 s is seen by several; it goes to the voice whose centroid these
-resemble most, where a change of voice costs (Viterbi). Where two voices talk at once the second is
-given too, if the windows resemble it nearly as much.
+resemble most, where a change of voice costs (Viterbi). Where two voices talk at once, the one that is
+resembled more is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speechkit.audio import AudioSource, Limits, load_audio
 from speechkit.errors import InputError
-from speechkit.speaker.encoder import Embedding, SpeakerEncoder, load_speaker_encoder
+from speechkit.speaker.encoder import MIN_S, Embedding, SpeakerEncoder, load_speaker_encoder
 from speechkit.speaker.turns import Turn
 from speechkit.vad import SAMPLE_RATE, Stretch, detect_speech
 
@@ -33,18 +33,16 @@ class Tuning:
         window, hop: of the embedded pieces.
         step: for each so long a voice is chosen.
         merge: clusters whose windows resemble each other more than this, on average, are one voice.
-        least_s: a voice with less speech than this is given to the nearest other.
+        least: a voice with fewer windows than this is given to the nearest other.
         change: what a change of voice costs, in units of the resemblance of one step.
-        overlap: a second voice speaks too where it is resembled at most so much less than the first.
     """
 
     window: float = 1.5
     hop: float = 0.25
     step: float = 0.1
     merge: float = 0.30
-    least_s: float = 1.0
+    least: int = 4
     change: float = 1.0
-    overlap: float = 0.0
 
 
 TUNING = Tuning()
@@ -78,9 +76,9 @@ def diarize(
     if speakers is not None and speakers < 1:
         raise InputError(f"speakers is {speakers}; give 1 or more")
     audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
-    speech = detect_speech(audio, min_pause=0.2)
+    speech = detect_speech(audio, min_pause=0.2, limits=limits)
     windows = _windows(speech, audio.duration, tuning)
-    if not windows:
+    if not windows or audio.duration < MIN_S:  # too short for a voice
         return []
     embeddings = _embed(audio.samples, windows, encoder or load_speaker_encoder(), progress)
     centroids = _centroids(embeddings, speakers, tuning)
@@ -137,7 +135,7 @@ def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> E
         labels = clustering.fit_predict(chosen)
     counts = np.bincount(labels)
     if not speakers:
-        least = tuning.least_s / tuning.hop * len(chosen) / len(embeddings)
+        least = tuning.least * len(chosen) / len(embeddings)
         counts = np.where((counts >= least) | (counts == counts.max()), counts, 0)
     means = np.stack([chosen[labels == k].mean(axis=0) for k in np.flatnonzero(counts)])
     unit: Embedding = means / np.linalg.norm(means, axis=1, keepdims=True)
@@ -155,15 +153,13 @@ class _Steps:
         tuning: Tuning,
     ) -> None:
         self._tuning, self._speech = tuning, speech
-        self._scores = [self._resemblance(stretch, windows, scores) for stretch in speech]
+        centres = np.array([(a + b) / 2 for a, b in windows])
+        self._scores = [self._resemblance(stretch, centres, scores) for stretch in speech]
 
-    def _resemblance(
-        self, stretch: Stretch, windows: Sequence[tuple[float, float]], scores: NDArray[np.float32]
-    ) -> Array:
+    def _resemblance(self, stretch: Stretch, centres: Array, scores: NDArray[np.float32]) -> Array:
         """(steps, voices): the mean over the windows around a step, the nearer ones weigh more."""
         count = max(1, round((stretch.end - stretch.start) / self._tuning.step))
         middles = stretch.start + (np.arange(count) + 0.5) * (stretch.end - stretch.start) / count
-        centres = np.array([(a + b) / 2 for a, b in windows])
         half = self._tuning.window / 2
         near = np.flatnonzero((centres > stretch.start - half) & (centres < stretch.end + half))
         centres, scores = centres[near], scores[near]
@@ -180,10 +176,6 @@ class _Steps:
             path = _best_path(scores, self._tuning.change)
             speaking = np.zeros(scores.shape, bool)
             speaking[np.arange(len(path)), path] = True
-            if self._tuning.overlap > 0:
-                own = scores[np.arange(len(path)), path][:, None]
-                rank = (-scores).argsort(axis=1).argsort(axis=1)
-                speaking |= (scores > own - self._tuning.overlap) & (rank < 2)
             found += _runs(speaking, stretch)
         return found
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from speechkit.errors import WeightsError
 from speechkit.runtime import choose_device, set_up_torch
+from speechkit.speaker.encoder import EMBEDDING_SIZE
 
-EMBEDDING_SIZE = 192
 N_MELS = 80
 
 

@@ -24,6 +24,7 @@ MIN_S = 0.3  # seconds of audio: less says nothing about a voice
 MAX_S = 60  # seconds that are embedded at once: keeps the memory small
 DEFAULT_MODEL = "spkrec-ecapa-voxceleb"
 CHECKPOINT = "embedding_model.ckpt"
+EMBEDDING_SIZE = 192
 
 # The threshold that speechbrain ships with this model (`SpeakerRecognition.verify_batch`).
 THRESHOLD = 0.25

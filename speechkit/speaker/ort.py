@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speechkit.runtime import map_ahead, threads
+from speechkit.runtime import map_ahead, set_up_torch, threads
 from speechkit.speaker.ecapa import not_these, read_weights
 from speechkit.speaker.graph import build_graph
 
@@ -30,13 +30,14 @@ class OnnxEngine:
         Raises:
             WeightsError: a checkpoint that is damaged, or of another network.
         """
-        weights = {name: tensor.numpy() for name, tensor in read_weights(checkpoint).items()}
+        set_up_torch()
+        tensors = read_weights(checkpoint)
         try:
-            model = build_graph(weights, int8)
-        except (KeyError, ValueError) as e:
+            model = build_graph({name: one.numpy() for name, one in tensors.items()}, int8)
+            self._alone = _session(model, 1)
+            self._wide = _session(model, threads()) if threads() > 1 else self._alone
+        except Exception as e:  # names, shapes and ONNX Runtime's own classes
             raise not_these(checkpoint, e) from e
-        self._alone = _session(model, 1)
-        self._wide = _session(model, threads()) if threads() > 1 else self._alone
 
     def embed(self, fbanks: Iterable[torch.Tensor]) -> NDArray[np.float32]:
         """Filter banks, each (frames, 80) → (n, 192). A single one has all threads."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechkit.audio import AudioSource, load_audio, name_of
+from speechkit.audio import AudioSource, load_audio
 from speechkit.errors import AudioError
 from speechkit.vad import FRAME, FRAME_S, SAMPLE_RATE, Probabilities, SpeechDetector, speech_frames
 
@@ -24,7 +24,8 @@ class Quality:
     Attributes:
         speech_s: seconds of detected speech.
         level_db: of the speech, below full scale; -100 without any.
-        snr_db: of the speech over the rest, -10 to 60; 60 where there is nothing but speech.
+        snr_db: of the speech over the rest, -10 to 60; 60 where the quietest tenth
+            is silent, 0 without speech.
         clipped: share of the samples in speech that are cut off at full scale, 0 to 1.
     """
 
@@ -68,13 +69,13 @@ def _quality(samples: np.ndarray, probabilities: Probabilities) -> Quality:
     )
 
 
-def check_enrolment(source: AudioSource) -> Quality:
-    """The quality of a recording that a voice is to be remembered by.
+def check_enrolment(source: AudioSource, name: str) -> Quality:
+    """The quality of a recording that a voice is to be remembered by; `name` is for the error.
 
     Raises:
         AudioError: audio that can't be read, with less than 1 s of speech, too soft, or clipped.
     """
-    quality, name = measure_quality(source), name_of(source)
+    quality = measure_quality(source)
     if quality.speech_s < MIN_ENROL_S:
         raise AudioError(
             f"{name}: {quality.speech_s:.1f} s of speech in it; record at least {MIN_ENROL_S:g} s, "

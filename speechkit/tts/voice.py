@@ -137,8 +137,10 @@ class Voice:
 
     def warm_up(self) -> None:
         """Speak into nothing, so that the first real call is as quick as the next."""
-        for _ in self.stream(self._own_words()):
+        words = self._own_words()
+        for _ in self.stream(words):
             pass
+        self.synthesize(f"{words}\n\n{words}")
 
     def _manner(
         self,
