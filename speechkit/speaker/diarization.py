@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +83,12 @@ def diarize(
         return []
     embeddings = _embed(audio.samples, windows, encoder or load_speaker_encoder(), progress)
     centroids = _centroids(embeddings, speakers, tuning)
-    steps = _Steps(speech, windows, embeddings @ centroids.T, tuning)
-    return _number(steps.turns())
+    centres, scores = np.array(windows).mean(axis=1), embeddings @ centroids.T
+    turns: list[Turn] = []
+    for stretch in speech:
+        resemblance = _resemblance(stretch, centres, scores, tuning)
+        turns += _runs(_best_path(resemblance, tuning.change), stretch)
+    return _number(turns)
 
 
 def _windows(
@@ -142,42 +147,20 @@ def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> E
     return unit
 
 
-class _Steps:
-    """The recording's speech in steps of 0.1 s, and how much each resembles each voice."""
-
-    def __init__(
-        self,
-        speech: Sequence[Stretch],
-        windows: Sequence[tuple[float, float]],
-        scores: NDArray[np.float32],
-        tuning: Tuning,
-    ) -> None:
-        self._tuning, self._speech = tuning, speech
-        centres = np.array([(a + b) / 2 for a, b in windows])
-        self._scores = [self._resemblance(stretch, centres, scores) for stretch in speech]
-
-    def _resemblance(self, stretch: Stretch, centres: Array, scores: NDArray[np.float32]) -> Array:
-        """(steps, voices): the mean over the windows around a step, the nearer ones weigh more."""
-        count = max(1, round((stretch.end - stretch.start) / self._tuning.step))
-        middles = stretch.start + (np.arange(count) + 0.5) * (stretch.end - stretch.start) / count
-        half = self._tuning.window / 2
-        near = np.flatnonzero((centres > stretch.start - half) & (centres < stretch.end + half))
-        centres, scores = centres[near], scores[near]
-        weights = np.maximum(0.0, 1 - np.abs(middles[:, None] - centres[None]) / half)
-        nearest = np.abs(middles[:, None] - centres[None]).argmin(axis=1)
-        weights[np.arange(count), nearest] += 1e-3
-        found: Array = (weights @ scores) / weights.sum(axis=1, keepdims=True)
-        return found
-
-    def turns(self) -> list[Turn]:
-        """The turns of all voices; a voice is a number."""
-        found = []
-        for stretch, scores in zip(self._speech, self._scores, strict=True):
-            path = _best_path(scores, self._tuning.change)
-            speaking = np.zeros(scores.shape, bool)
-            speaking[np.arange(len(path)), path] = True
-            found += _runs(speaking, stretch)
-        return found
+def _resemblance(
+    stretch: Stretch, centres: Array, scores: NDArray[np.float32], tuning: Tuning
+) -> Array:
+    """(steps, voices): the mean over the windows around a step, the nearer ones weigh more."""
+    count = max(1, round((stretch.end - stretch.start) / tuning.step))
+    middles = stretch.start + (np.arange(count) + 0.5) * (stretch.end - stretch.start) / count
+    half = tuning.window / 2
+    near = np.flatnonzero((centres > stretch.start - half) & (centres < stretch.end + half))
+    centres, scores = centres[near], scores[near]
+    weights = np.maximum(0.0, 1 - np.abs(middles[:, None] - centres[None]) / half)
+    nearest = np.abs(middles[:, None] - centres[None]).argmin(axis=1)
+    weights[np.arange(count), nearest] += 1e-3
+    found: Array = (weights @ scores) / weights.sum(axis=1, keepdims=True)
+    return found
 
 
 def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
@@ -195,15 +178,14 @@ def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
     return path
 
 
-def _runs(speaking: NDArray[np.bool_], stretch: Stretch) -> list[Turn]:
-    """(steps, voices) → turns."""
-    step = (stretch.end - stretch.start) / len(speaking)
-    found = []
-    for voice in range(speaking.shape[1]):
-        edges = np.flatnonzero(np.diff(np.pad(speaking[:, voice].astype(np.int8), 1)))
-        for a, b in edges.reshape(-1, 2).tolist():
-            found.append(Turn(stretch.start + a * step, stretch.start + b * step, str(voice)))
-    return found
+def _runs(path: NDArray[np.intp], stretch: Stretch) -> list[Turn]:
+    """The voice of each step → turns, in which a voice is a number."""
+    step = (stretch.end - stretch.start) / len(path)
+    cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    return [
+        Turn(stretch.start + a * step, stretch.start + b * step, str(path[a]))
+        for a, b in pairwise(cuts)
+    ]
 
 
 def _number(turns: Iterable[Turn]) -> list[Turn]:

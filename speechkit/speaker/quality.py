@@ -8,13 +8,22 @@ import numpy as np
 
 from speechkit.audio import AudioSource, load_audio
 from speechkit.errors import AudioError
-from speechkit.vad import FRAME, FRAME_S, SAMPLE_RATE, Probabilities, SpeechDetector, speech_frames
+from speechkit.vad import (
+    FRAME,
+    FRAME_S,
+    SAMPLE_RATE,
+    SPEECH,
+    Probabilities,
+    SpeechDetector,
+    speech_frames,
+)
 
 FLOOR = 1e-10  # power (-100 dB) below which a frame counts as silence
 CLIPPED = 0.99  # of full scale: a sample that the recorder could not hold
 MIN_ENROL_S = 1.0  # of speech, for a recording that is to be remembered
 MIN_LEVEL_DB = -60.0
 MAX_CLIPPED = 0.01
+MIN_PAUSE = 3  # frames, about 0.1 s
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def measure_quality(source: AudioSource) -> Quality:
 
 def _quality(samples: np.ndarray, probabilities: Probabilities) -> Quality:
     speech = np.zeros(len(probabilities), bool)
-    for start, end in speech_frames(probabilities, 0.5, 3):
+    for start, end in speech_frames(probabilities, SPEECH, MIN_PAUSE):
         speech[start:end] = True
     padded = np.pad(samples, (0, len(speech) * FRAME - len(samples))).reshape(-1, FRAME)
     power = np.square(padded, dtype=np.float64).mean(axis=1)

@@ -241,7 +241,6 @@ class Voice:
         progress: Progress | None,
     ) -> Iterator[Speech]:
         """Whole sentences: one with all threads, several with one thread each."""
-
         first = list(islice(sentences, 2))
         alone = self.engine.alone if len(first) == 2 else None
         engine = alone or self.engine
