@@ -41,6 +41,7 @@ CONDITIONS = {  # name → (the test side's loudest second only, signal-to-noise
     "1 s, 5 dB": (True, 5.0),
 }
 ROUNDS = 3
+THRESHOLDS = (0.25, 0.30, 0.36, 0.40)
 Samples = np.ndarray
 
 
@@ -163,10 +164,17 @@ def measure_verification(
     return table
 
 
-def judge(scores: np.ndarray, same: np.ndarray) -> dict[str, float]:
-    """EER in percent, minDCF at two priors, Cllr of the scores as they are."""
+def judge(scores: np.ndarray, same: np.ndarray) -> dict[str, Any]:
+    """EER in percent, minDCF at two priors, Cllr of the scores as they are, errors at thresholds."""
     curve = det_curve(scores, same)
     return {
+        "errors_at": {
+            str(threshold): (
+                100 * float((scores[~same] >= threshold).mean()),
+                100 * float((scores[same] < threshold).mean()),
+            )
+            for threshold in THRESHOLDS
+        },
         "eer": 100 * curve.eer,
         "min_dcf_01": curve.min_dcf(0.01),
         "min_dcf_05": curve.min_dcf(0.05),
@@ -189,6 +197,10 @@ def show(result: dict[str, Any]) -> None:
             for key in ("eer", "min_dcf_01", "min_dcf_05")
         ]
         print(f"{condition:12} " + " ".join(cells))
+    for threshold, (accepts, rejects) in result["verification"]["clean"]["speechkit"][
+        "errors_at"
+    ].items():
+        print(f"clean, at {threshold}: {accepts:.1f} % of strangers pass, {rejects:.1f} % rejected")
 
 
 def main() -> None:
