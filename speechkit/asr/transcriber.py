@@ -33,7 +33,7 @@ from speechkit.vad import SAMPLE_RATE
 MIN_S = 0.1  # shorter recordings hold no word
 MAX_PROMPT = 223  # tokens: half of the decoder's context, less the one that opens it
 POOL = 32  # windows that are gathered and sorted by length before they are read
-BATCH = 8  # windows that are read at once
+BATCH = 4  # windows that are read at once: more are no quicker, and take more memory
 TASKS = ("transcribe", "translate")
 WINDOW_SAMPLES = int(WINDOW_S * SAMPLE_RATE)
 CUTTING = Cutting()
