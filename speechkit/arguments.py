@@ -139,6 +139,12 @@ def _add_speakers(
     p.add_argument("b", metavar="B")
     _add_limit(p, 3600)
     p.add_argument("--threshold", type=float, help="least score that counts as the same")
+    p = command("trials", engines)
+    p.add_argument(
+        "file", metavar="LIST", help="lines of 1 or 0 (one speaker or two) and two files"
+    )
+    p.add_argument("--det", metavar="PICTURE", help="draw misses against false accepts")
+    _add_limit(p, 3600)
 
     p = command("enroll", book)
     p.add_argument("name", metavar="NAME")
@@ -147,7 +153,10 @@ def _add_speakers(
     p = command("identify", book)
     p.add_argument("file", metavar="FILE")
     _add_limit(p, 3600)
-    command("speakers", book)
+    p = command("speakers", book)
+    p.add_argument(
+        "--map", metavar="PICTURE", help="draw the recordings, alike ones near each other"
+    )
     p = command("rename", book)
     p.add_argument("name", metavar="NAME")
     p.add_argument("new_name", metavar="NEW")

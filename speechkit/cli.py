@@ -29,6 +29,7 @@ from speechkit.cli_speakers import (
     identify,
     rename,
     speakers,
+    trials,
     verify,
     with_speakers,
 )
@@ -277,6 +278,7 @@ COMMANDS = (
     transcribe,
     speak,
     verify,
+    trials,
     enroll,
     identify,
     speakers,

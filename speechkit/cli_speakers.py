@@ -22,8 +22,45 @@ def verify(args: argparse.Namespace) -> Output:
     encoder = load_speaker_encoder(engine=args.engine, device=args.device)
     result = encoder.verify(a, b, threshold=args.threshold)
     verdict = "the same speaker" if result.same else "different speakers"
-    text = f"{verdict} (score {result.score:.3f}, threshold {result.threshold:.3f})"
+    text = (
+        f"{verdict} (score {result.score:.3f}, threshold {result.threshold:.3f}; "
+        f"probability of one speaker {result.probability:.1%})"
+    )
     return Output(asdict(result), text)
+
+
+def trials(args: argparse.Namespace) -> Output:
+    """How well are the pairs of a list told apart?"""
+    from speechkit.speaker import load_speaker_encoder
+    from speechkit.speaker.plots import draw_det
+    from speechkit.speaker.trials import score_trials
+
+    encoder = load_speaker_encoder(engine=args.engine, device=args.device)
+    with progress_bar("voices", "recording") as progress:
+        limits = limits_of(args.max_seconds)
+        found = score_trials(args.file, encoder, limits=limits, progress=progress)
+    curve, same = found.det, found.same
+    accepts = float((found.scores[~same] >= encoder.threshold).mean())
+    rejects = float((found.scores[same] < encoder.threshold).mean())
+    data: dict[str, Any] = {
+        "trials": len(same),
+        "eer": curve.eer,
+        "min_dcf_01": curve.min_dcf(0.01),
+        "min_dcf_05": curve.min_dcf(0.05),
+        "cllr": found.cllr,
+        "threshold": encoder.threshold,
+        "false_accepts": accepts,
+        "false_rejects": rejects,
+    }
+    if args.det:
+        data["det"] = str(draw_det({encoder.name: curve}, args.det).resolve())
+    text = (
+        f"{len(same)} pairs: EER {curve.eer:.2%}, minDCF {data['min_dcf_01']:.3f} (0.01) "
+        f"{data['min_dcf_05']:.3f} (0.05), Cllr {found.cllr:.3f}\n"
+        f"at {encoder.threshold:.2f}: {accepts:.2%} of strangers accepted, {rejects:.2%} of true "
+        "speakers rejected"
+    )
+    return Output(data, text)
 
 
 def enroll(args: argparse.Namespace) -> Output:
@@ -55,7 +92,12 @@ def speakers(args: argparse.Namespace) -> Output:
     known = book.speakers()
     lines = [f"{name}\t{count}" for name, count in known.items()]
     text = "\n".join(lines) or "nobody is enrolled; run: speechkit enroll NAME FILE"
-    return Output({"speakers": known, "book": str(book.path)}, text)
+    data: dict[str, Any] = {"speakers": known, "book": str(book.path)}
+    if args.map:
+        from speechkit.speaker.plots import draw_map
+
+        data["map"] = str(draw_map(book.embeddings(), args.map).resolve())
+    return Output(data, text)
 
 
 def rename(args: argparse.Namespace) -> Output:

@@ -176,7 +176,7 @@ class SpeakerBook:
 
     def rank(self, embedding: Embedding) -> list[tuple[str, float]]:
         """Every known speaker and the score of `embedding` against the mean voice; best first."""
-        voices = self._voices()
+        voices = self.embeddings()
         scores = [(name, similarity(_mean(many), embedding)) for name, many in voices.items()]
         return sorted(scores, key=lambda item: -item[1])
 
@@ -186,7 +186,7 @@ class SpeakerBook:
         Raises:
             SpeechkitError: the file can't be written, or the book was made with another model.
         """
-        voices = self._voices()
+        voices = self.embeddings()
         data = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -215,7 +215,12 @@ class SpeakerBook:
             rows = [(name, e) for name, many in speakers.items() for e in many]
             _insert(db, [(n, e) for n, e in rows if (n, _bytes(e)) not in known])
 
-    def _voices(self) -> dict[str, list[Embedding]]:
+    def embeddings(self) -> dict[str, list[Embedding]]:
+        """Name → the embeddings of the recordings, (192,) each.
+
+        Raises:
+            SpeechkitError: the book was made with another model.
+        """
         voices: dict[str, list[Embedding]] = {}
         if self.path.exists():
             _ = self.encoder  # loaded before the file is locked

@@ -3,15 +3,15 @@
     recording ─► speech ─► windows of 1.5 s ─► embeddings ─► clusters ─► a voice for each 0.1 s ─► turns
 
 Windows overlap, so each stretch of 0.1 s is seen by several; it goes to the voice whose centroid these
-resemble most, where a change of voice costs (Viterbi). Where two voices talk at once, the one that is
-resembled more is given.
+resemble most, where a change of voice costs (Viterbi). Two voices at once are a voice of their own: its
+centroid lies between theirs, for an embedding of a mixture resembles both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ class Tuning:
         merge: clusters whose windows resemble each other more than this, on average, are one voice.
         least: a voice with fewer windows than this is given to the nearest other.
         change: what a change of voice costs, in units of the resemblance of one step.
+        together: by how much more a step has to resemble two voices at once than one.
+        speech: probability from which on somebody speaks.
+        pause: a shorter one does not end a stretch of speech.
     """
 
     window: float = 1.5
@@ -44,10 +47,14 @@ class Tuning:
     merge: float = 0.30
     least: int = 4
     change: float = 1.0
+    together: float = 0.05
+    speech: float = 0.2
+    pause: float = 0.5
 
 
 TUNING = Tuning()
 MAX_CLUSTERED = 3000  # windows that are compared with each other; of more, evenly chosen ones
+LEVEL = 0.1  # root mean square that a recording is brought to before speech is looked for
 BATCH = 64  # windows that are embedded between two reports of progress
 
 
@@ -77,18 +84,29 @@ def diarize(
     if speakers is not None and speakers < 1:
         raise InputError(f"speakers is {speakers}; give 1 or more")
     audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
-    speech = detect_speech(audio, min_pause=0.2, limits=limits)
+    speech = _find_speech(audio.samples, tuning, limits)
     windows = _windows(speech, audio.duration, tuning)
     if not windows or audio.duration < MIN_S:  # too short for a voice
         return []
     embeddings = _embed(audio.samples, windows, encoder or load_speaker_encoder(), progress)
     centroids = _centroids(embeddings, speakers, tuning)
-    centres, scores = np.array(windows).mean(axis=1), embeddings @ centroids.T
+    voices, scores = _score(embeddings, centroids, tuning)
+    centres = np.array(windows).mean(axis=1)
     turns: list[Turn] = []
     for stretch in speech:
         resemblance = _resemblance(stretch, centres, scores, tuning)
-        turns += _runs(_best_path(resemblance, tuning.change), stretch)
+        turns += _runs(voices[_best_path(resemblance, tuning.change)], stretch)
     return _number(turns)
+
+
+def _find_speech(
+    samples: NDArray[np.float32], tuning: Tuning, limits: Limits | None
+) -> list[Stretch]:
+    """Where somebody speaks, in a recording from afar too: it is made louder first."""
+    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+    gain = max(1.0, LEVEL / max(level, 1e-6))
+    louder = (SAMPLE_RATE, np.clip(samples * gain, -1, 1))
+    return detect_speech(louder, threshold=tuning.speech, min_pause=tuning.pause, limits=limits)
 
 
 def _windows(
@@ -147,10 +165,32 @@ def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> E
     return unit
 
 
+def _score(
+    embeddings: Embedding, centroids: Embedding, tuning: Tuning
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """What may be said at a time, and how well each window fits it.
+
+    Returns:
+        (states, voices): who speaks: each voice alone, then each two together.
+        (windows, states): cosines; of two together less `tuning.together`.
+    """
+    count = len(centroids)
+    pairs = list(combinations(range(count), 2))
+    voices = np.zeros((count + len(pairs), count), bool)
+    voices[range(count), range(count)] = True
+    for state, pair in enumerate(pairs, count):
+        voices[state, list(pair)] = True
+    means = voices @ centroids
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    scores: NDArray[np.float32] = embeddings @ means.T
+    scores[:, count:] -= tuning.together
+    return voices, scores
+
+
 def _resemblance(
     stretch: Stretch, centres: Array, scores: NDArray[np.float32], tuning: Tuning
 ) -> Array:
-    """(steps, voices): the mean over the windows around a step, the nearer ones weigh more."""
+    """(steps, states): the mean over the windows around a step, the nearer ones weigh more."""
     count = max(1, round((stretch.end - stretch.start) / tuning.step))
     middles = stretch.start + (np.arange(count) + 0.5) * (stretch.end - stretch.start) / count
     half = tuning.window / 2
@@ -164,7 +204,7 @@ def _resemblance(
 
 
 def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
-    """The voice of each step: the highest sum of scores, less `change` for each change (Viterbi)."""
+    """The state of each step: the highest sum of scores, less `change` for each change (Viterbi)."""
     total, came = scores[0].copy(), np.zeros(scores.shape, np.intp)
     for t in range(1, len(scores)):
         best = int(total.argmax())
@@ -178,14 +218,15 @@ def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
     return path
 
 
-def _runs(path: NDArray[np.intp], stretch: Stretch) -> list[Turn]:
-    """The voice of each step → turns, in which a voice is a number."""
-    step = (stretch.end - stretch.start) / len(path)
-    cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
-    return [
-        Turn(stretch.start + a * step, stretch.start + b * step, str(path[a]))
-        for a, b in pairwise(cuts)
-    ]
+def _runs(spoken: NDArray[np.bool_], stretch: Stretch) -> list[Turn]:
+    """Who speaks in each step (steps, voices) → turns, in which a voice is a number."""
+    step = (stretch.end - stretch.start) / len(spoken)
+    turns = []
+    for voice, steps in enumerate(spoken.T):
+        edges = np.flatnonzero(np.diff(steps, prepend=False, append=False)).tolist()
+        for a, b in zip(edges[::2], edges[1::2], strict=True):
+            turns.append(Turn(stretch.start + a * step, stretch.start + b * step, str(voice)))
+    return turns
 
 
 def _number(turns: Iterable[Turn]) -> list[Turn]:

@@ -18,6 +18,8 @@ from speechkit.catalog import ENTRIES
 from speechkit.decode import Samples
 from speechkit.errors import AudioError, InputError, ProcessorError
 from speechkit.features import ecapa_fbank
+from speechkit.speaker.calibration import log_ratio, probability
+from speechkit.speaker.quality import measure_quality
 
 SAMPLE_RATE = 16_000
 MIN_S = 0.3  # seconds of audio: less says nothing about a voice
@@ -47,11 +49,16 @@ class Verification:
         score: cosine of the angle between the embeddings, -1 to 1.
         threshold: the score from which on the speakers count as the same.
         same: score >= threshold.
+        log_ratio: natural logarithm of P(score | one speaker) / P(score | two), which knows how long
+            and how noisy the recordings are (`calibration`).
+        probability: of one speaker, where that was as likely as two before.
     """
 
     score: float
     threshold: float
     same: bool
+    log_ratio: float
+    probability: float
 
 
 class SpeakerEncoder:
@@ -114,8 +121,10 @@ class SpeakerEncoder:
             AudioError: as `embed`.
         """
         threshold = self.threshold if threshold is None else threshold
-        score = similarity(self.embed(a), self.embed(b))
-        return Verification(score, threshold, score >= threshold)
+        first, second = load_audio(a, SAMPLE_RATE), load_audio(b, SAMPLE_RATE)
+        score = similarity(self.embed(first), self.embed(second))
+        ratio = log_ratio(score, measure_quality(first), measure_quality(second))
+        return Verification(score, threshold, score >= threshold, ratio, probability(ratio))
 
     def warm_up(self) -> None:
         """Embed a second of noise, so that the first real call is as quick as the next."""
