@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from der import DiarizationScore
+from remembering import Remembering
 from voices import NOISES, RATE, Voices, make_noise, read_voices, speaker_of
 
 import speechkit as sk
@@ -28,9 +29,8 @@ CHANGES: dict[str, tuple[float, ...]] = {
     "merge": (0.2, 0.25, 0.35, 0.4),
     "change": (0.5, 2.0, 3.0),
     "least": (2, 6, 8),
-    "together": (0.0, 0.05, 0.1, 0.15),
-    "speech": (0.1, 0.2, 0.3, 0.5),
-    "pause": (0.2, 0.3, 0.7),
+    "speech": (0.2, 0.5),
+    "pause": (0.3, 0.7),
     "window": (1.0, 2.0),
 }
 
@@ -75,23 +75,6 @@ def converse(voices: Voices, draw: random.Random) -> Conversation:
         audio = add_reverb(audio, sk.Audio((room / np.abs(room).max()).astype(np.float32), RATE))
     noise = make_noise(draw.choice(NOISES[:3]), voices, draw)
     return Conversation(add_noise(audio, noise, draw.uniform(15, 35), seed=0), turns)
-
-
-class Remembering:
-    """An encoder that embeds what it was given before only once."""
-
-    def __init__(self) -> None:
-        self._encoder = sk.load_speaker_encoder()
-        self._known: dict[int, np.ndarray] = {}
-
-    def embed_many(self, sources: list[tuple[int, np.ndarray]]) -> np.ndarray:
-        """As `SpeakerEncoder.embed_many`."""
-        keys = [hash(samples.tobytes()) for _, samples in sources]
-        new = [i for i, key in enumerate(keys) if key not in self._known]
-        if new:
-            found = self._encoder.embed_many([sources[i] for i in new])
-            self._known |= {keys[i]: e for i, e in zip(new, found, strict=True)}
-        return np.stack([self._known[key] for key in keys])
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ RATE = 16_000
 SPEEDS = (0.85, 1.0, 1.15)
 MOST = 8  # recordings of a speaker
 MIN_S = 1.2
+UNSURE = ("mfa-multilingual", "nst-")  # names that stand for a file, or for several people
 NOISES = ("white", "pink", "brown", "voices")
 
 Voices = dict[str, list[np.ndarray]]
@@ -35,6 +36,8 @@ def read_voices(folder: Path) -> Voices:
             row = json.loads(line)
             speaker = re.sub(r"^asterisk-\w+ ", "", row["speaker"])  # one person in two languages
             if row["dataset"] == "long" or row["speaker"] in tested or "speakers" in speaker:
+                continue
+            if speaker.startswith(UNSURE):
                 continue
             if row["duration"] >= MIN_S and len(people[speaker]) < MOST:
                 people[speaker].append(sk.load_audio(folder / part / row["audio"], RATE).samples)

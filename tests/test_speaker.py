@@ -213,7 +213,7 @@ def test_clear_cases(encoder, eval_dir):
     for group, same in (("librispeech-test-other", True), ("vctk", True), ("vctk", False)):
         row = next(r for r in sets if r["group"] == group and r["label"] == same)
         result = encoder.verify(eval_dir / "sv" / row["enrol"], eval_dir / "sv" / row["test"])
-        assert result.threshold == 0.25
+        assert result.threshold == 0.42
         assert result.same == same, (row, result)
 
 

@@ -12,8 +12,8 @@ import math
 from speechkit.errors import InputError
 from speechkit.speaker.quality import Quality
 
-WEIGHTS = (12.0, 0.0, 0.0, 0.0)
-OFFSET = -4.0
+WEIGHTS = (17.61, -0.06, -0.12, -0.97)
+OFFSET = -3.16
 LONG_S = 10.0  # more speech than this changes nothing
 CLEAN_DB = 30.0  # nor does less noise
 

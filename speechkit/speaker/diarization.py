@@ -3,15 +3,15 @@
     recording ─► speech ─► windows of 1.5 s ─► embeddings ─► clusters ─► a voice for each 0.1 s ─► turns
 
 Windows overlap, so each stretch of 0.1 s is seen by several; it goes to the voice whose centroid these
-resemble most, where a change of voice costs (Viterbi). Two voices at once are a voice of their own: its
-centroid lies between theirs, for an embedding of a mixture resembles both.
+resemble most, where a change of voice costs (Viterbi). Where two voices talk at once, the one that is
+resembled more is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,6 @@ class Tuning:
         merge: clusters whose windows resemble each other more than this, on average, are one voice.
         least: a voice with fewer windows than this is given to the nearest other.
         change: what a change of voice costs, in units of the resemblance of one step.
-        together: by how much more a step has to resemble two voices at once than one.
         speech: probability from which on somebody speaks.
         pause: a shorter one does not end a stretch of speech.
     """
@@ -47,14 +46,14 @@ class Tuning:
     merge: float = 0.30
     least: int = 4
     change: float = 1.0
-    together: float = 0.05
-    speech: float = 0.2
+    speech: float = 0.35
     pause: float = 0.5
 
 
 TUNING = Tuning()
 MAX_CLUSTERED = 3000  # windows that are compared with each other; of more, evenly chosen ones
 LEVEL = 0.1  # root mean square that a recording is brought to before speech is looked for
+SPARE = 10  # clusters for windows that are like no other
 BATCH = 64  # windows that are embedded between two reports of progress
 
 
@@ -90,12 +89,11 @@ def diarize(
         return []
     embeddings = _embed(audio.samples, windows, encoder or load_speaker_encoder(), progress)
     centroids = _centroids(embeddings, speakers, tuning)
-    voices, scores = _score(embeddings, centroids, tuning)
-    centres = np.array(windows).mean(axis=1)
+    centres, scores = np.array(windows).mean(axis=1), embeddings @ centroids.T
     turns: list[Turn] = []
     for stretch in speech:
         resemblance = _resemblance(stretch, centres, scores, tuning)
-        turns += _runs(voices[_best_path(resemblance, tuning.change)], stretch)
+        turns += _runs(_best_path(resemblance, tuning.change), stretch)
     return _number(turns)
 
 
@@ -146,51 +144,41 @@ def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> E
     from sklearn.cluster import AgglomerativeClustering
 
     chosen = embeddings[:: -(-len(embeddings) // MAX_CLUSTERED)]
-    if len(chosen) == 1 or speakers == 1:
-        labels = np.zeros(len(chosen), int)
-    else:
+    least = tuning.least * len(chosen) / len(embeddings)
+
+    def cluster(number: int | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """A label for each window, and how many windows have it; none for a label of too few."""
+        if len(chosen) == 1 or number == 1:
+            return np.zeros(len(chosen), np.intp), np.array([len(chosen)])
         clustering = AgglomerativeClustering(
-            n_clusters=min(speakers, len(chosen)) if speakers else None,
-            distance_threshold=None if speakers else 1 - tuning.merge,
+            n_clusters=number,
+            distance_threshold=None if number else 1 - tuning.merge,
             metric="cosine",
             linkage="average",
         )
-        labels = clustering.fit_predict(chosen)
-    counts = np.bincount(labels)
-    if not speakers:
-        least = tuning.least * len(chosen) / len(embeddings)
-        counts = np.where((counts >= least) | (counts == counts.max()), counts, 0)
+        found: NDArray[np.intp] = clustering.fit_predict(chosen)
+        counts = np.bincount(found)
+        return found, np.where((counts >= least) | (counts == counts.max()), counts, 0)
+
+    if speakers:  # a window unlike all others is no voice: more clusters, until enough are large
+        for number in range(min(speakers, len(chosen)), min(speakers + SPARE, len(chosen)) + 1):
+            labels, counts = cluster(number)
+            if np.count_nonzero(counts) >= speakers:
+                break
+        else:
+            labels, counts = cluster(min(speakers, len(chosen)))
+            counts = np.bincount(labels)
+    else:
+        labels, counts = cluster(None)
     means = np.stack([chosen[labels == k].mean(axis=0) for k in np.flatnonzero(counts)])
     unit: Embedding = means / np.linalg.norm(means, axis=1, keepdims=True)
     return unit
 
 
-def _score(
-    embeddings: Embedding, centroids: Embedding, tuning: Tuning
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """What may be said at a time, and how well each window fits it.
-
-    Returns:
-        (states, voices): who speaks: each voice alone, then each two together.
-        (windows, states): cosines; of two together less `tuning.together`.
-    """
-    count = len(centroids)
-    pairs = list(combinations(range(count), 2))
-    voices = np.zeros((count + len(pairs), count), bool)
-    voices[range(count), range(count)] = True
-    for state, pair in enumerate(pairs, count):
-        voices[state, list(pair)] = True
-    means = voices @ centroids
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    scores: NDArray[np.float32] = embeddings @ means.T
-    scores[:, count:] -= tuning.together
-    return voices, scores
-
-
 def _resemblance(
     stretch: Stretch, centres: Array, scores: NDArray[np.float32], tuning: Tuning
 ) -> Array:
-    """(steps, states): the mean over the windows around a step, the nearer ones weigh more."""
+    """(steps, voices): the mean over the windows around a step, the nearer ones weigh more."""
     count = max(1, round((stretch.end - stretch.start) / tuning.step))
     middles = stretch.start + (np.arange(count) + 0.5) * (stretch.end - stretch.start) / count
     half = tuning.window / 2
@@ -204,7 +192,7 @@ def _resemblance(
 
 
 def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
-    """The state of each step: the highest sum of scores, less `change` for each change (Viterbi)."""
+    """The voice of each step: the highest sum of scores, less `change` for each change (Viterbi)."""
     total, came = scores[0].copy(), np.zeros(scores.shape, np.intp)
     for t in range(1, len(scores)):
         best = int(total.argmax())
@@ -218,15 +206,14 @@ def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
     return path
 
 
-def _runs(spoken: NDArray[np.bool_], stretch: Stretch) -> list[Turn]:
-    """Who speaks in each step (steps, voices) → turns, in which a voice is a number."""
-    step = (stretch.end - stretch.start) / len(spoken)
-    turns = []
-    for voice, steps in enumerate(spoken.T):
-        edges = np.flatnonzero(np.diff(steps, prepend=False, append=False)).tolist()
-        for a, b in zip(edges[::2], edges[1::2], strict=True):
-            turns.append(Turn(stretch.start + a * step, stretch.start + b * step, str(voice)))
-    return turns
+def _runs(path: NDArray[np.intp], stretch: Stretch) -> list[Turn]:
+    """The voice of each step → turns, in which a voice is a number."""
+    step = (stretch.end - stretch.start) / len(path)
+    cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    return [
+        Turn(stretch.start + a * step, stretch.start + b * step, str(path[a]))
+        for a, b in pairwise(cuts)
+    ]
 
 
 def _number(turns: Iterable[Turn]) -> list[Turn]:
