@@ -330,6 +330,33 @@ def test_verify_compares_two_recordings(loaded, spoken, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["same"] is False
     assert result["score"] < result["threshold"]
+    assert result["probability"] < 0.5
+
+
+@pytest.mark.real
+def test_trials_and_pictures(loaded, spoken, tmp_path, capsys):
+    samples, rate = soundfile.read(spoken)
+    half = len(samples) // 2
+    for name, part, speed in (
+        ("a", samples[:half], 1),
+        ("b", samples[half:], 1),
+        ("c", samples, 1.35),
+    ):
+        soundfile.write(tmp_path / f"{name}.wav", part, round(rate * speed))
+    trials = tmp_path / "trials.txt"
+    trials.write_text("1 a.wav b.wav\n0 a.wav c.wav\n")
+    det = tmp_path / "det.png"
+    assert main(["trials", str(trials), "--det", str(det), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["trials"], result["eer"], result["det"]) == (2, 0, str(det))
+    book, drawn = str(tmp_path / "book.db"), tmp_path / "map.png"
+    files = [str(tmp_path / f"{name}.wav") for name in "abc"]
+    assert main(["enroll", "Joe", *files[:2], "--book", book]) == 0
+    assert main(["speakers", "--book", book, "--map", str(drawn)]) == 1
+    assert "at least 4" in capsys.readouterr().err
+    assert main(["enroll", "Jim", files[2], str(spoken), "--book", book]) == 0
+    assert main(["speakers", "--book", book, "--map", str(drawn)]) == 0
+    assert det.read_bytes()[:4] == drawn.read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.real

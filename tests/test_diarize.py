@@ -10,7 +10,7 @@ import speechkit as sk
 from speechkit import InputError, SpeechkitError, Turn
 from speechkit.asr.transcript import Segment, Transcript, Word
 from speechkit.speaker import assign_speakers, read_rttm, write_rttm
-from speechkit.speaker.diarization import _best_path
+from speechkit.speaker.diarization import Tuning, _best_path, _centroids
 
 RATE = 16_000
 TURNS = [Turn(0.0, 2.0, "speaker 1"), Turn(1.5, 3.25, "speaker 2"), Turn(5.0, 6.0, "speaker 1")]
@@ -182,3 +182,25 @@ def test_two_people_who_take_turns(conversation, encoder):
     assert total > 0.9 * spoken
     assert len({t.speaker for t in sk.diarize(audio, speakers=1, encoder=encoder)}) == 1
     assert len({t.speaker for t in sk.diarize(audio, speakers=3, encoder=encoder)}) == 3
+
+
+@pytest.mark.real
+def test_a_recording_from_afar_has_the_same_speech(conversation, encoder):
+    audio, _ = conversation
+    faint = sk.Audio(audio.samples * 0.003, RATE)  # 50 dB softer, as over a table
+    near, far = (
+        sum(t.end - t.start for t in sk.diarize(a, encoder=encoder)) for a in (audio, faint)
+    )
+    assert far == pytest.approx(near, rel=0.05)
+
+
+def test_a_given_number_of_voices_is_not_spent_on_an_outlier():
+    rng = np.random.default_rng(0)
+    base = np.eye(192, dtype=np.float32)
+    voices = [base[0]] * 20 + [base[1]] * 20 + [base[2]]  # one window is like no other
+    windows = np.stack(voices) + 0.02 * rng.standard_normal((41, 192)).astype("f4")
+    windows /= np.linalg.norm(windows, axis=1, keepdims=True)
+    centroids = _centroids(windows, 2, Tuning())
+    assert (centroids @ base[:2].T).max(axis=0) == pytest.approx([1, 1], abs=0.1)
+    assert len(_centroids(windows, 30, Tuning())) == 30
+    assert len(_centroids(windows[:3], 5, Tuning())) == 3

@@ -91,7 +91,9 @@ def test_hours_are_embedded_in_parts(scripted):
 def test_verify_compares_with_the_threshold(scripted):
     a, b = noise(1, 1), noise(1, 2)
     score = similarity(scripted.embed(a), scripted.embed(b))
-    assert scripted.verify(a, b) == sk.speaker.Verification(score, 0.7, score >= 0.7)
+    found = scripted.verify(a, b)
+    assert (found.score, found.threshold, found.same) == (score, 0.7, score >= 0.7)
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-found.log_ratio)))
     assert scripted.verify(a, b, threshold=score).same
     assert not scripted.verify(a, b, threshold=float(np.nextafter(score, 2))).same
     assert scripted.verify(a, a).score == pytest.approx(1)
@@ -198,7 +200,8 @@ def test_error_rates_on_forty_trials(encoder, trials):
     embeddings = dict(zip(files, encoder.embed_many(files), strict=True))
     scores = np.array([similarity(embeddings[a], embeddings[b]) for _, a, b in chosen])
     same = np.array([label for label, _, _ in chosen])
-    accepts, rejects = (scores[~same] >= 0.25).mean(), (scores[same] < 0.25).mean()
+    threshold = encoder.threshold
+    accepts, rejects = (scores[~same] >= threshold).mean(), (scores[same] < threshold).mean()
     rates = [((scores[~same] >= t).mean(), (scores[same] < t).mean()) for t in sorted(scores)]
     eer = min(max(rate) for rate in rates)
     print(f"false accepts {accepts:.3f}, false rejects {rejects:.3f}, equal error rate {eer:.3f}")

@@ -41,7 +41,7 @@ def test_probability_follows_bayes():
     assert probability(0.0) == 0.5
     assert probability(math.log(9)) == pytest.approx(0.9)
     assert probability(math.log(9), prior=0.01) == pytest.approx(0.09 / (0.09 + 0.99))
-    assert probability(-1e4) == 0 and probability(1e4) == 1
+    assert [probability(-1e4), probability(1e4)] == [0, 1]
     with pytest.raises(InputError, match="prior"):
         probability(0.0, prior=1.0)
 
@@ -72,9 +72,7 @@ def test_trials_are_scored_in_order_and_each_recording_once(trials):
     found = score_trials(trials, encoder, progress=lambda *step: steps.append(step))
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert found.same.tolist() == [True, False, True, False]
-    expected = [
-        encoder.verify(*paths).score for _, *paths in read_trials(trials)
-    ]
+    expected = [encoder.verify(*paths).score for _, *paths in read_trials(trials)]
     assert found.scores == pytest.approx(expected)
     assert found.det.eer == 0
     assert found.log_ratios[1] == encoder.verify(*read_trials(trials)[1][1:]).log_ratio
