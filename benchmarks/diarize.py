@@ -40,7 +40,7 @@ def baseline(audio: sk.Audio, encoder: sk.SpeakerEncoder, speakers: int | None) 
     samples = [audio.samples[round(a * RATE) : round(b * RATE)] for a, b in pieces]
     embeddings = encoder.embed_many([(RATE, part) for part in samples])
     labels = AgglomerativeClustering(
-        n_clusters=speakers,
+        n_clusters=min(speakers, len(pieces)) if speakers else None,
         distance_threshold=None if speakers else 1 - THRESHOLD,
         metric="cosine",
         linkage="average",

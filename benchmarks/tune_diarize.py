@@ -4,7 +4,8 @@
 
 Two to four voices of `voices.py` take turns, with pauses of up to 1 s or overlaps of up to 1.5 s, at -45
 to -20 dB, some in a made room, over noise at 15 to 35 dB. Prints the diarisation error rate (DER, no
-collar, overlap counted) of the numbers as they are and of each alone changed.
+collar, overlap counted) of the numbers as they are and of each alone changed. The true turns come from
+the same detector on each voice alone, with pauses of 0.5 s bridged, as people mark them.
 """
 
 from __future__ import annotations

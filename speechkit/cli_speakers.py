@@ -32,9 +32,12 @@ def verify(args: argparse.Namespace) -> Output:
 def trials(args: argparse.Namespace) -> Output:
     """How well are the pairs of a list told apart?"""
     from speechkit.speaker import load_speaker_encoder
-    from speechkit.speaker.plots import draw_det
-    from speechkit.speaker.trials import score_trials
+    from speechkit.speaker.plots import check_picture, draw_det
+    from speechkit.speaker.trials import read_trials, score_trials
 
+    read_trials(args.file)  # what is wrong with it or with the picture is said before the work
+    if args.det:
+        check_picture(args.det)
     encoder = load_speaker_encoder(engine=args.engine, device=args.device)
     with progress_bar("voices", "recording") as progress:
         limits = limits_of(args.max_seconds)

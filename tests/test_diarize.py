@@ -10,7 +10,7 @@ import speechkit as sk
 from speechkit import InputError, SpeechkitError, Turn
 from speechkit.asr.transcript import Segment, Transcript, Word
 from speechkit.speaker import assign_speakers, read_rttm, write_rttm
-from speechkit.speaker.diarization import Tuning, _best_path, _centroids
+from speechkit.speaker.diarization import Tuning, _best_path, _centroids, _is_heard
 
 RATE = 16_000
 TURNS = [Turn(0.0, 2.0, "speaker 1"), Turn(1.5, 3.25, "speaker 2"), Turn(5.0, 6.0, "speaker 1")]
@@ -194,13 +194,43 @@ def test_a_recording_from_afar_has_the_same_speech(conversation, encoder):
     assert far == pytest.approx(near, rel=0.05)
 
 
-def test_a_given_number_of_voices_is_not_spent_on_an_outlier():
+def _windows_of(*directions):
+    """Embeddings around some directions, each so many times."""
     rng = np.random.default_rng(0)
-    base = np.eye(192, dtype=np.float32)
-    voices = [base[0]] * 20 + [base[1]] * 20 + [base[2]]  # one window is like no other
-    windows = np.stack(voices) + 0.02 * rng.standard_normal((41, 192)).astype("f4")
-    windows /= np.linalg.norm(windows, axis=1, keepdims=True)
+    windows = np.concatenate([np.tile(one, (count, 1)) for one, count in directions])
+    windows = windows + 0.01 * rng.standard_normal(windows.shape)
+    return (windows / np.linalg.norm(windows, axis=1, keepdims=True)).astype("f4")
+
+
+A, B, ODD = np.eye(192)[0], np.r_[0.5, np.sqrt(0.75), np.zeros(190)], np.eye(192)[5]
+
+
+def test_a_given_number_of_voices_is_not_spent_on_an_outlier():
+    windows = _windows_of((A, 20), (B, 20), (ODD, 1))
     centroids = _centroids(windows, 2, Tuning())
-    assert (centroids @ base[:2].T).max(axis=0) == pytest.approx([1, 1], abs=0.1)
+    assert (centroids @ np.stack([A, B]).T).max(axis=0) == pytest.approx([1, 1], abs=0.02)
+
+
+def test_a_voice_that_is_heard_shortly_is_not_lost_to_halves_of_the_other():
+    windows = _windows_of((A, 100), (B, 3))
+    centroids = _centroids(windows, 2, Tuning())
+    assert (centroids @ np.stack([A, B]).T).max(axis=0) == pytest.approx([1, 1], abs=0.02)
+
+
+def test_no_more_voices_than_windows():
+    windows = _windows_of((A, 20), (B, 20), (ODD, 1))
     assert len(_centroids(windows, 30, Tuning())) == 30
     assert len(_centroids(windows[:3], 5, Tuning())) == 3
+
+
+@pytest.mark.real
+def test_what_is_all_but_silent_has_no_turns(encoder):
+    hiss = 1e-5 * np.random.default_rng(0).standard_normal(10 * RATE)
+    assert sk.diarize((RATE, hiss.astype("f4")), encoder=encoder) == []
+
+
+def test_windows_of_silence_are_not_embedded():
+    samples = np.zeros(4 * RATE, np.float32)
+    samples[2 * RATE :] = 0.1 * np.sin(np.arange(2 * RATE))
+    assert not _is_heard(samples, (0.0, 1.5))
+    assert _is_heard(samples, (1.0, 2.5))

@@ -34,7 +34,10 @@ def test_beyond_what_was_fitted_the_ratio_stays():
     longer, silent = Quality(900, -20, 60, 0), Quality(0, -100, 0, 0)
     assert log_ratio(0.3, LONG, LONG) != log_ratio(0.3, LONG, SHORT_NOISY)
     assert log_ratio(0.3, longer, longer) == log_ratio(0.3, longer, Quality(10, -20, 30, 0))
-    assert math.isfinite(log_ratio(0.3, silent, silent))
+    assert log_ratio(0.9, silent, LONG) == log_ratio(0.9, LONG, silent) == 0
+    assert log_ratio(0.3, LONG, Quality(8, -20, -10, 0)) == log_ratio(
+        0.3, LONG, Quality(8, -20, 0, 0)
+    )
 
 
 def test_probability_follows_bayes():
@@ -105,8 +108,13 @@ def test_a_map_has_a_point_for_each_recording(tmp_path):
         draw_map({"Joe": voices["Voice 0"]}, tmp_path / "few.png")
     with pytest.raises(InputError, match="map\\.xyz"):
         draw_map(voices, tmp_path / "map.xyz")
+    with pytest.raises(InputError, match="no format of pictures"):
+        draw_map(voices, tmp_path / "map")
     with pytest.raises(SpeechkitError, match="can't be written"):
         draw_map(voices, tmp_path / "no folder" / "map.png")
+    odd = {"_Jo $x^$": voices["Voice 0"], "$5": voices["Voice 1"]}
+    text = draw_map(odd, tmp_path / "odd.svg").read_text()
+    assert "_Jo $x^$" in text
 
 
 def test_a_det_plot_takes_curves_without_errors_too(tmp_path):

@@ -19,14 +19,19 @@ CLEAN_DB = 30.0  # nor does less noise
 
 
 def log_ratio(score: float, a: Quality, b: Quality) -> float:
-    """Natural logarithm of P(score | one speaker) / P(score | two), for a cosine of two recordings."""
+    """Natural logarithm of P(score | one speaker) / P(score | two), for a cosine of two recordings.
+
+    0, which says nothing, when nobody speaks in one of them.
+    """
+    if not min(a.speech_s, b.speech_s):
+        return 0.0
     return OFFSET + sum(w * x for w, x in zip(WEIGHTS, features(score, a, b), strict=True))
 
 
 def features(score: float, a: Quality, b: Quality) -> tuple[float, ...]:
-    """What the ratio is linear in: the score, and for the worse side the time and the noise."""
+    """What the ratio is linear in: the score, both sides' speech, the worse side's noise."""
     seconds = sorted(math.log(min(max(q.speech_s, 0.3), LONG_S)) for q in (a, b))
-    noise = min(min(q.snr_db, CLEAN_DB) for q in (a, b)) / 10
+    noise = min(max(min(q.snr_db, CLEAN_DB), 0.0) for q in (a, b)) / 10
     return (score, seconds[0], seconds[1], noise)
 
 

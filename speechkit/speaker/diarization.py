@@ -9,6 +9,7 @@ resembled more is given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,11 +17,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from speechkit.audio import AudioSource, Limits, load_audio
+from speechkit.audio import SILENCE, AudioSource, Limits, load_audio
 from speechkit.errors import InputError
 from speechkit.speaker.encoder import MIN_S, Embedding, SpeakerEncoder, load_speaker_encoder
 from speechkit.speaker.turns import Turn
-from speechkit.vad import SAMPLE_RATE, Stretch, detect_speech
+from speechkit.vad import FRAME, SAMPLE_RATE, Stretch, detect_speech
 
 Array = NDArray[np.float64]
 Progress = Callable[[float, float], object]
@@ -52,7 +53,9 @@ class Tuning:
 
 TUNING = Tuning()
 MAX_CLUSTERED = 3000  # windows that are compared with each other; of more, evenly chosen ones
-LEVEL = 0.1  # root mean square that a recording is brought to before speech is looked for
+LEVEL = 0.2  # root mean square that loud frames are brought to before speech is looked for
+LOUD = 0.95  # share of the frames that are softer than these
+MAX_GAIN = 300.0  # 50 dB
 SPARE = 10  # clusters for windows that are like no other
 BATCH = 64  # windows that are embedded between two reports of progress
 
@@ -84,7 +87,7 @@ def diarize(
         raise InputError(f"speakers is {speakers}; give 1 or more")
     audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
     speech = _find_speech(audio.samples, tuning, limits)
-    windows = _windows(speech, audio.duration, tuning)
+    windows = [w for w in _windows(speech, audio.duration, tuning) if _is_heard(audio.samples, w)]
     if not windows or audio.duration < MIN_S:  # too short for a voice
         return []
     embeddings = _embed(audio.samples, windows, encoder or load_speaker_encoder(), progress)
@@ -101,10 +104,17 @@ def _find_speech(
     samples: NDArray[np.float32], tuning: Tuning, limits: Limits | None
 ) -> list[Stretch]:
     """Where somebody speaks, in a recording from afar too: it is made louder first."""
-    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
-    gain = max(1.0, LEVEL / max(level, 1e-6))
-    louder = (SAMPLE_RATE, np.clip(samples * gain, -1, 1))
+    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    level = float(np.sqrt(np.quantile(frames.var(axis=1), LOUD))) if len(frames) else 1.0
+    gain = min(max(1.0, LEVEL / max(level, 1e-9)), MAX_GAIN)
+    louder = (SAMPLE_RATE, np.clip(samples * np.float32(gain), -1, 1))
     return detect_speech(louder, threshold=tuning.speech, min_pause=tuning.pause, limits=limits)
+
+
+def _is_heard(samples: NDArray[np.float32], window: tuple[float, float]) -> bool:
+    """Whether there is more than silence, which can't be embedded."""
+    start, end = (round(second * SAMPLE_RATE) for second in window)
+    return float(np.ptp(samples[start:end])) >= 2 * SILENCE
 
 
 def _windows(
@@ -140,37 +150,40 @@ def _embed(
 
 
 def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> Embedding:
-    """The mean voice of each cluster: (speakers, 192), of length 1."""
+    """The mean voice of each cluster: (speakers, 192), of length 1.
+
+    A window unlike all others is no voice. So of a given number of clusters all have to be large; else
+    more are tried, whose large ones have to be as many, and unlike each other.
+    """
+    chosen = embeddings[:: -(-len(embeddings) // MAX_CLUSTERED)]
+    least = math.ceil(tuning.least * len(chosen) / len(embeddings))
+    if not speakers:
+        return _cluster(chosen, None, least, tuning)
+    speakers = min(speakers, len(chosen))
+    for number in range(speakers, min(speakers + SPARE, len(chosen)) + 1):
+        found = _cluster(chosen, number, least, tuning)
+        alike = (found @ found.T)[np.triu_indices(len(found), 1)]
+        if len(found) == speakers and not np.any(alike > 1 - (1 - tuning.merge) / 2):
+            return found
+    return _cluster(chosen, speakers, 1, tuning)
+
+
+def _cluster(embeddings: Embedding, number: int | None, least: int, tuning: Tuning) -> Embedding:
+    """The centroids of clusters with at least `least` windows, and of the largest."""
     from sklearn.cluster import AgglomerativeClustering
 
-    chosen = embeddings[:: -(-len(embeddings) // MAX_CLUSTERED)]
-    least = tuning.least * len(chosen) / len(embeddings)
-
-    def cluster(number: int | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """A label for each window, and how many windows have it; none for a label of too few."""
-        if len(chosen) == 1 or number == 1:
-            return np.zeros(len(chosen), np.intp), np.array([len(chosen)])
-        clustering = AgglomerativeClustering(
+    if len(embeddings) == 1 or number == 1:
+        labels = np.zeros(len(embeddings), np.intp)
+    else:
+        labels = AgglomerativeClustering(
             n_clusters=number,
             distance_threshold=None if number else 1 - tuning.merge,
             metric="cosine",
             linkage="average",
-        )
-        found: NDArray[np.intp] = clustering.fit_predict(chosen)
-        counts = np.bincount(found)
-        return found, np.where((counts >= least) | (counts == counts.max()), counts, 0)
-
-    if speakers:  # a window unlike all others is no voice: more clusters, until enough are large
-        for number in range(min(speakers, len(chosen)), min(speakers + SPARE, len(chosen)) + 1):
-            labels, counts = cluster(number)
-            if np.count_nonzero(counts) >= speakers:
-                break
-        else:
-            labels, counts = cluster(min(speakers, len(chosen)))
-            counts = np.bincount(labels)
-    else:
-        labels, counts = cluster(None)
-    means = np.stack([chosen[labels == k].mean(axis=0) for k in np.flatnonzero(counts)])
+        ).fit_predict(embeddings)
+    counts = np.bincount(labels)
+    kept = np.flatnonzero((counts >= least) | (counts == counts.max()))
+    means = np.stack([embeddings[labels == k].mean(axis=0) for k in kept])
     unit: Embedding = means / np.linalg.norm(means, axis=1, keepdims=True)
     return unit
 

@@ -28,7 +28,7 @@ DEFAULT_MODEL = "spkrec-ecapa-voxceleb"
 CHECKPOINT = "embedding_model.ckpt"
 EMBEDDING_SIZE = 192
 
-# One pair of strangers in a hundred passes, of 18,011 whole recordings (benchmarks/calibrate.py).
+# One pair of strangers in a hundred reaches it, of 18,011 (benchmarks/calibrate.py).
 THRESHOLD = 0.42
 
 Embedding = NDArray[np.float32]
@@ -48,7 +48,7 @@ class Verification:
     Attributes:
         score: cosine of the angle between the embeddings, -1 to 1.
         threshold: the score from which on the speakers count as the same.
-        same: score >= threshold.
+        same: score >= threshold: a strict rule, so it may be False where `probability` is above a half.
         log_ratio: natural logarithm of P(score | one speaker) / P(score | two), which knows how long
             and how noisy the recordings are (`calibration`).
         probability: of one speaker, where that was as likely as two before.

@@ -15,6 +15,7 @@ from speechkit.speaker.encoder import Embedding
 
 LEAST = 4  # recordings for a map
 MARKERS = "osv^D*Ph<>"
+FORMATS = (".png", ".svg", ".pdf", ".jpg", ".webp")
 TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 RANGE = (0.0005, 0.6)  # errors that a DET plot shows
 
@@ -47,13 +48,15 @@ def draw_map(voices: Mapping[str, Sequence[Embedding]], path: str | os.PathLike[
     ).fit_transform(np.stack([one for many in voices.values() for one in many]))
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
+    handles = []
     for i, name in enumerate(voices):
         own = points[[owner == name for owner in owners]]
         marker = MARKERS[i // 10 % len(MARKERS)]
-        axes.scatter(own[:, 0], own[:, 1], color=f"C{i % 10}", marker=marker, label=name, alpha=0.8)
+        handles.append(axes.scatter(*own.T, color=f"C{i % 10}", marker=marker, alpha=0.8))
     axes.set(xticks=[], yticks=[], title="Recordings near each other sound alike")
     if len(voices) <= 40:
-        figure.legend(loc="outside right upper", fontsize="small")
+        names = [name.replace("$", r"\$") for name in voices]
+        figure.legend(handles, names, loc="outside right upper", fontsize="small")
     return _save(figure, path)
 
 
@@ -94,12 +97,25 @@ def draw_det(curves: Mapping[str, DetCurve], path: str | os.PathLike[str]) -> Pa
     return _save(figure, path)
 
 
-def _save(figure: Any, path: str | os.PathLike[str]) -> Path:
+def check_picture(path: str | os.PathLike[str]) -> Path:
+    """The path, if a picture can be written there.
+
+    Raises:
+        InputError: its ending names no format of pictures.
+        SpeechkitError: there is no such folder.
+    """
     target = Path(path)
+    if target.suffix.lower() not in FORMATS:
+        raise InputError(f"{target}: no format of pictures; end it with {', '.join(FORMATS)}")
+    if not target.parent.is_dir():
+        raise SpeechkitError(f"{target}: can't be written: there is no folder {target.parent}")
+    return target
+
+
+def _save(figure: Any, path: str | os.PathLike[str]) -> Path:
+    target = check_picture(path)
     try:
         figure.savefig(target, dpi=150)
     except OSError as e:
         raise SpeechkitError(f"{target}: can't be written: {e}; choose another file") from e
-    except ValueError as e:  # matplotlib names the formats it has
-        raise InputError(f"{target}: {e}") from e
     return target

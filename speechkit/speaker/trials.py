@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechkit.audio import Limits, load_audio
-from speechkit.errors import InputError
+from speechkit.errors import AudioError, InputError
 from speechkit.metrics import DetCurve, cllr, det_curve
 from speechkit.speaker.calibration import log_ratio
 from speechkit.speaker.encoder import SAMPLE_RATE, Embedding, SpeakerEncoder, similarity
@@ -55,7 +55,7 @@ def read_trials(path: str | os.PathLike[str]) -> list[tuple[bool, Path, Path]]:
     """
     source, trials = Path(path), []
     try:
-        lines = source.read_text(encoding="utf-8").splitlines()
+        lines = source.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise InputError(f"{source}: can't be read: {e}; give a list of trials") from e
     for number, line in enumerate(lines, 1):
@@ -94,7 +94,10 @@ def score_trials(
     known: dict[Path, tuple[Embedding, Quality]] = {}
     for file in files:
         audio = load_audio(file, SAMPLE_RATE, limits=limits or Limits())
-        known[file] = encoder.embed(audio), measure_quality(audio)
+        try:
+            known[file] = encoder.embed(audio), measure_quality(audio)
+        except AudioError as e:
+            raise AudioError(f"{file}: {e}") from e
         if progress:
             progress(len(known), len(files))
     scores, ratios = [], []
