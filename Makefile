@@ -54,6 +54,7 @@ bench: setup
 	$(BIN)/python benchmarks/words.py
 	$(BIN)/python benchmarks/tts.py
 	$(BIN)/python benchmarks/margin.py
+	$(BIN)/python benchmarks/robustness.py
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
