@@ -336,12 +336,7 @@ def test_verify_compares_two_recordings(loaded, spoken, tmp_path, capsys):
 @pytest.mark.real
 def test_trials_and_pictures(loaded, spoken, tmp_path, capsys):
     samples, rate = soundfile.read(spoken)
-    half = len(samples) // 2
-    for name, part, speed in (
-        ("a", samples[:half], 1),
-        ("b", samples[half:], 1),
-        ("c", samples, 1.35),
-    ):
+    for name, part, speed in (("a", samples, 1), ("b", samples / 2, 1), ("c", samples, 1.35)):
         soundfile.write(tmp_path / f"{name}.wav", part, round(rate * speed))
     trials = tmp_path / "trials.txt"
     trials.write_text("1 a.wav b.wav\n0 a.wav c.wav\n")

@@ -87,7 +87,7 @@ def check_enrolment(source: AudioSource, name: str) -> Quality:
     quality = measure_quality(source)
     if quality.speech_s < MIN_ENROL_S:
         raise AudioError(
-            f"{name}: {quality.speech_s:.1f} s of speech in it; record at least {MIN_ENROL_S:g} s, "
+            f"{name}: {quality.speech_s:.2f} s of speech in it; record at least {MIN_ENROL_S:g} s, "
             "better 5 s, of one voice"
         )
     if quality.level_db < MIN_LEVEL_DB:
