@@ -1,9 +1,16 @@
 """Fixtures that several test modules share."""
 
 import os
+import runpy
+import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +21,23 @@ def eval_dir() -> Path:
     if not (folder / "asr_en" / "manifest.jsonl").is_file():
         pytest.skip(f"no evaluation speech in {folder}; set SPEECHKIT_EVAL")
     return folder
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory) -> Callable[[str], dict[str, Any]]:
+    """Runs a recipe's quick mode, once, by its name without number; gives its global variables."""
+    patch = pytest.MonkeyPatch()
+    patch.syspath_prepend(str(RECIPES))
+    patch.setenv("SPEECHKIT_RECIPES_OUT", str(tmp_path_factory.mktemp("recipes")))
+
+    @cache
+    def run(name: str) -> dict[str, Any]:
+        [path] = RECIPES.glob(f"[0-9][0-9]_{name}.py")
+        patch.setattr(sys, "argv", [str(path), "--quick"])
+        return runpy.run_path(str(path), run_name="__main__")
+
+    yield run
+    patch.undo()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,52 @@
+"""What every recipe uses: its quick mode, the folder of its pictures and sounds, speech to work on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+import speechkit as sk
+
+QUICK = "--quick" in sys.argv  # a smaller run of the same code: the tests'
+OUT = Path(os.environ.get("SPEECHKIT_RECIPES_OUT", "out/recipes"))
+EVAL = Path(os.environ.get("SPEECHKIT_EVAL", Path(__file__).parents[2] / "shared" / "speech"))
+RATE = 16_000  # Hz: what Whisper and ECAPA-TDNN hear
+
+
+def keep_picture(figure: Figure, name: str) -> Path:
+    """Save a figure as OUT/name.png, and say where it is."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / f"{name}.png"
+    figure.savefig(path, dpi=120, bbox_inches="tight")
+    print(f"picture: {path}")
+    return path
+
+
+def keep_sound(audio: sk.Audio, name: str) -> Path:
+    """Save a sound as OUT/name.wav, and say where it is."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / f"{name}.wav"
+    audio.save(path)
+    print(f"sound: {path}")
+    return path
+
+
+def say(text: str, seed: int = 0, rate: int = RATE) -> sk.Audio:
+    """A text spoken by the real VITS voice, at `rate` Hz."""
+    return sk.load_tts("en_US-joe-medium").synthesize(text, seed=seed).resample(rate)
+
+
+def recorded(dataset: str = "librispeech-test-other", count: int = 4) -> list[tuple[sk.Audio, str]]:
+    """Real recordings at 16 kHz with their words, of the evaluation speech; none where it is not."""
+    manifest = EVAL / "asr_en" / "manifest.jsonl"
+    if not manifest.is_file():
+        return []
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    rows = [row for row in rows if row["dataset"] == dataset][:count]
+    return [
+        (sk.load_audio(manifest.parent / row["audio"]).resample(RATE), row["text"]) for row in rows
+    ]
