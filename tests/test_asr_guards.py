@@ -96,6 +96,17 @@ def test_doubtful_text_climbs_the_temperatures_to_the_first_good_one(bad, full_w
         assert tokenizer("en", "transcribe").decode(list(options.prompt)) == " Zaphod"
 
 
+def test_without_retry_each_window_is_read_once():
+    unsure = scripted(DOUBTFUL, GOOD)
+    said = tokenizer("en", "transcribe").decode(list(DOUBTFUL.tokens)).strip()
+    assert read(unsure, SPOKEN, retry=False).text == said
+    loop = scripted(LOOP, GOOD)
+    transcript = read(loop, SPOKEN, retry=False)
+    assert transcript.text == ""
+    assert len(transcript.dropped) == 1
+    assert len(unsure.calls) == len(loop.calls) == 1
+
+
 def test_the_second_try_sees_thirty_seconds():
     frames = []
 

@@ -32,6 +32,7 @@ class DecodeOptions:
         beam_size: hypotheses kept at temperature 0; 1 is greedy.
         max_tokens: where to stop.
         seed: of the draws.
+        retry: whether a doubtful window is read again.
     """
 
     language: str
@@ -42,6 +43,7 @@ class DecodeOptions:
     beam_size: int = 1
     max_tokens: int = MAX_TOKENS
     seed: int = 0
+    retry: bool = True
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,10 @@ class WindowReader:
         encoded = encoded or self.encode(windows)
         first = self.engine.decode(encoded.states, bounded(options, windows))
         placed = self.place(encoded, first, options)
+        believed = (None,) if options.retry else (None, DOUBT)
         return [
             Reading(words, _confidence(hypothesis))
-            if self._reason(hypothesis, window, options) is None
+            if self._reason(hypothesis, window, options) in believed
             else self._read_again(window, hypothesis, encoded.full, options)
             for window, hypothesis, words in zip(windows, first, placed, strict=True)
         ]
@@ -117,8 +118,8 @@ class WindowReader:
         """
         tried = [first]
         reasons = [self._reason(first, window, options)]
-        if reasons[0] == SILENCE:
-            return self._without(window, first, SILENCE, options)
+        if reasons[0] == SILENCE or not options.retry:
+            return self._without(window, first, str(reasons[0]), options)
         encoded = self.encode([window], full=True)
         for temperature in TEMPERATURES[1 if full else 0 :]:
             if reasons[-1] in (None, SILENCE):

@@ -96,6 +96,7 @@ class Transcriber:
         clips: Sequence[Clip] = (),
         beam_size: int = 3,
         seed: int = 0,
+        retry: bool = True,
         limits: Limits | None = None,
         progress: Progress | None = None,
     ) -> Transcript:
@@ -112,6 +113,8 @@ class Transcriber:
                 apart. All is read without any.
             beam_size: hypotheses kept while decoding; 1 is greedy: quicker, and worse.
             seed: of the draws that a window needs when the first attempts fail.
+            retry: read doubtful windows again, which can take seconds; False where the words must
+                come at once.
             limits: on the size of the recording.
             progress: called with the seconds done and the seconds in all.
 
@@ -129,6 +132,7 @@ class Transcriber:
             clips=clips,
             beam_size=beam_size,
             seed=seed,
+            retry=retry,
             limits=limits,
         )
         recording = _Recording(source, request.language)
@@ -269,6 +273,7 @@ class Transcriber:
         clips: Sequence[Clip] = (),
         beam_size: int = 3,
         seed: int = 0,
+        retry: bool = True,
         limits: Limits | None = None,
     ) -> _Request:
         if task not in TASKS:
@@ -280,7 +285,9 @@ class Transcriber:
             raise InputError(f"model {self.name} knows English only; use base to translate")
         language = self._checked_language(language)
         tokens = self._prompt_tokens(prompt, hot_words)
-        options = DecodeOptions(language or "en", task, tokens, beam_size=beam_size, seed=seed)
+        options = DecodeOptions(
+            language or "en", task, tokens, beam_size=beam_size, seed=seed, retry=retry
+        )
         return _Request(options, language, words, _checked_clips(clips), limits or Limits())
 
     def _checked_language(self, language: str | None) -> str | None:

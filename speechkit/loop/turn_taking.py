@@ -1,0 +1,63 @@
+"""When somebody has finished: from the silence, and from whether the words sound finished."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from speechkit.errors import InputError
+
+# After these an English sentence goes on, whatever mark was written behind them.
+_GOES_ON = (
+    "a an and are as at because but by for from her his i if in into is its like my of on or our so "
+    "than that the their then they to um uh was we were when where which while who will with you your"
+)
+_FINISHED = re.compile(r"[.?!。！？…]+[\"'”’)]*$")
+
+
+@dataclass(frozen=True)
+class TurnTaking:
+    """Seconds, unless said otherwise.
+
+    Attributes:
+        onset: of speech that begins a turn; less is a click or a cough.
+        guess: this silence starts the work on the reply, before the turn has ended.
+        finished: this silence ends a turn whose words sound finished,
+        unsure: this one if they don't,
+        trailing: this one if they plainly go on: "and ...", "my ...".
+        longest: a turn that lasts longer is ended.
+        step: between partial texts.
+        duck: of speech during a reply, to make the reply softer.
+        confirm: of speech during a reply, to ask whether it is speech and not the reply's own echo.
+        forget: silence after which a reply that was ducked goes on.
+        lead: how far ahead the reply is handed out.
+        softer: factor of a ducked reply.
+    """
+
+    onset: float = 0.1
+    guess: float = 0.2
+    finished: float = 0.5
+    unsure: float = 0.9
+    trailing: float = 1.5
+    longest: float = 60.0
+    step: float = 0.6
+    duck: float = 0.06
+    confirm: float = 0.4
+    forget: float = 0.35
+    lead: float = 0.15
+    softer: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Raises InputError for times that are not in order."""
+        if not 0 < self.guess <= self.finished <= self.unsure <= self.trailing < self.longest:
+            raise InputError(
+                "turn taking: give 0 < guess <= finished <= unsure <= trailing < longest"
+            )
+
+    def patience(self, text: str) -> float:
+        """The silence that ends a turn with these words."""
+        text = text.strip()
+        words = re.findall(r"[\w']+", text.lower())
+        if text.endswith(("...", "…", ",", "-")) or (words and words[-1] in _GOES_ON.split()):
+            return self.trailing
+        return self.finished if _FINISHED.search(text) else self.unsure

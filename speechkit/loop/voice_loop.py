@@ -1,0 +1,448 @@
+"""`VoiceLoop`: a spoken conversation over live audio.
+
+The clock of the loop is the audio that it has heard: frames go in, and events come out, among them
+the pieces of the reply that are due. Two threads work beside it: one hears (words, voice), one answers
+(reply, speech). All that they make carries a generation number; what was begun before the speaker went
+on, or interrupted, has an old number and is thrown away.
+
+    idle ─speech─► listening ─silence─► waiting ─first piece─► replying ─all heard─► idle
+                       ▲   ◄─speech goes on─┘                      │
+                       └────────────── speech, confirmed ──────────┘
+
+Work on the reply begins at the first short silence, on the guess that the turn has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from speechkit.asr.live import Frames
+from speechkit.audio import Resampler, as_audio
+from speechkit.decode import Samples
+from speechkit.errors import AudioError, SpeechkitError
+from speechkit.loop.echo import ECHO, EchoGuard
+from speechkit.loop.events import (
+    Ducked,
+    Event,
+    FinalText,
+    Interrupted,
+    PartialText,
+    ReplyAudio,
+    ReplyText,
+    Resumed,
+    SpeakerHeard,
+    SpeechStarted,
+    TurnDone,
+)
+from speechkit.loop.player import Player
+from speechkit.loop.turn_taking import TurnTaking
+from speechkit.loop.work import Answer, Worker
+from speechkit.pipeline import Pipeline
+from speechkit.respond import Responder
+from speechkit.vad import FRAME, FRAME_S, QUIET, SAMPLE_RATE, SPEECH, SpeechDetector
+
+log = logging.getLogger("speechkit")
+
+BEFORE_S = 0.5  # of audio that is kept before speech is noticed
+KEPT_S = 3.0  # of audio that is kept during a reply: what interrupts it is heard from its beginning
+SETTLE_S = 10.0  # a pause in a turn longer than this settles the words before it
+IDLE, LISTENING, WAITING, REPLYING = "idle", "listening", "waiting", "replying"
+
+
+@dataclass
+class _Turn:
+    """A turn under way.
+
+    Attributes:
+        frames: all of it, 32 ms each.
+        part: the first frame whose words are not settled.
+        settled: words before that frame.
+        quiet: frames since somebody spoke.
+        agreed: words that two guesses in a row agreed on.
+    """
+
+    frames: list[Samples]
+    part: int = 0
+    settled: str = ""
+    quiet: int = 0
+    guessed: int = 0  # frames at the last guess
+    last_guess: list[str] = field(default_factory=list)
+    agreed: list[str] = field(default_factory=list)
+
+    @property
+    def samples(self) -> Samples:
+        """Those whose words are not settled."""
+        return np.concatenate(self.frames[self.part :])
+
+
+class VoiceLoop:
+    """A conversation: give it the microphone's audio, play what it answers.
+
+        with sk.VoiceLoop() as loop:
+            for event in loop.run(frames):
+                ...
+
+    Attributes:
+        state: "idle", "listening", "waiting" or "replying".
+        turn: number of the last turn.
+    """
+
+    def __init__(
+        self,
+        kit: Pipeline | None = None,
+        *,
+        respond: Responder | None = None,
+        language: str | None = "en",
+        only_enrolled: bool = False,
+        turn_taking: TurnTaking | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Models are loaded when they are first used, or by `warm_up`.
+
+        Args:
+            kit: the models; loops may share one.
+            respond: what chooses the reply, for this conversation only; the kit's by default.
+            language: of the speaker; None detects it in each turn.
+            only_enrolled: strangers are heard and politely refused.
+            turn_taking: how long to wait.
+            seed: of the voice's variation.
+        """
+        self.kit = kit or Pipeline()
+        self.state, self.turn = IDLE, 0
+        self._taking = turn_taking or TurnTaking()
+        self._how = (respond or self.kit.respond, language, only_enrolled, seed)
+        self._worker_: Worker | None = None
+        self._player = Player(self._taking.lead)
+        self._closed = False
+        self._detector, self._resampler, self._rate = SpeechDetector(), None, 0
+        self._rest: Samples = np.zeros(0, np.float32)  # not yet a frame
+        self._clock = 0  # frames heard
+        self._recent: deque[Samples] = deque(maxlen=round(KEPT_S / FRAME_S))
+        self._speaking = 0  # frames of speech in a row
+        self._turn = _Turn([])
+        self._answer: Answer | None = None
+        self._guess: Future[str] | None = None
+        self._work: list[Future[Any]] = []
+        self._said_final = self._said_speaker = False
+        self._timings: dict[str, float] = {}
+        self._decided_at = 0.0  # perf_counter
+        self._echo = EchoGuard()
+        self._burst = self._burst_quiet = self._burst_start = 0  # frames
+        self._ducked = False
+        self._confirming: Future[bool] | None = None
+
+    def warm_up(self) -> None:
+        """Load and use all models once, so that the first turn is as quick as the next."""
+        self._worker.warm_up()
+
+    def __enter__(self) -> VoiceLoop:
+        """The loop itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop; no thread is left. What is worked on right now is finished first."""
+        self._closed = True
+        if self._worker_:
+            self._abandon()
+            self._worker_.close()
+
+    def run(self, frames: Frames, *, wait: bool = False) -> Iterator[Event]:
+        """The events of a whole conversation.
+
+        When the frames end, silence follows until the last reply has been given.
+
+        Args:
+            frames: pieces of audio of any length, as `Audio` or (rate, array), all of one rate.
+            wait: for recordings: do not go on while work is under way, so that events come at the same
+                places every time, however slow the machine is.
+
+        Raises:
+            AudioError: a piece that isn't audio, or another rate than that of the first.
+        """
+        for frame in frames:
+            yield from self.feed(frame)
+            if wait:
+                yield from self.settle()
+        rate = self._rate or SAMPLE_RATE
+        while self.state != IDLE:
+            started = time.perf_counter()
+            yield from self.feed((rate, np.zeros(rate // 10, np.float32)))
+            if wait:
+                yield from self.settle()
+            else:
+                time.sleep(max(0.0, 0.1 - (time.perf_counter() - started)))
+
+    def feed(self, frame: Any) -> list[Event]:
+        """The next piece of audio, as `Audio` or (rate, array); the events up to its end.
+
+        Raises:
+            AudioError: a piece that isn't audio, or another rate than that of the first.
+            SpeechkitError: the loop is closed, or what a model raised.
+        """
+        if self._closed:
+            raise SpeechkitError("this voice loop is closed; make a new one")
+        samples = np.concatenate([self._rest, self._at_16_khz(frame)])
+        whole = len(samples) // FRAME * FRAME
+        self._rest = samples[whole:]
+        events: list[Event] = []
+        pieces = samples[:whole].reshape(-1, FRAME)
+        speech = self._detector.feed(samples[:whole])
+        for piece, probability in zip(pieces, speech.tolist(), strict=True):
+            events += self._step(piece, probability)
+        events += self._collect()
+        return events
+
+    def settle(self) -> list[Event]:
+        """Wait until all work is done that can be done now; the events it brings."""
+        while self._busy():
+            time.sleep(0.001)
+        return self._collect()
+
+    def _busy(self) -> bool:
+        answer = self._answer
+        if self._player.full or (answer and answer.held and not answer.decided.is_set()):
+            return False
+        futures = [*self._work, self._guess, self._confirming]
+        return any(future and not future.done() for future in futures)
+
+    @property
+    def _worker(self) -> Worker:
+        if self._worker_ is None:
+            self._worker_ = Worker(self.kit, self._player, *self._how)
+        return self._worker_
+
+    @property
+    def _now(self) -> float:
+        return self._clock * FRAME_S
+
+    def _at_16_khz(self, frame: Any) -> Samples:
+        audio = as_audio(frame)
+        if self._resampler is None:
+            self._rate = audio.sample_rate
+            self._resampler = Resampler(self._rate, SAMPLE_RATE)
+        if audio.sample_rate != self._rate:
+            raise AudioError(
+                f"the stream changes from {self._rate} to {audio.sample_rate} Hz; begin a new loop"
+            )
+        return self._resampler.feed(audio.samples)
+
+    # Hearing ----------------------------------------------------------------------------------------
+
+    def _step(self, frame: Samples, probability: float) -> Iterator[Event]:
+        """One frame of 32 ms."""
+        self._clock += 1
+        self._recent.append(frame)
+        if probability >= QUIET and self._is_echo():
+            probability = 0.0
+        self._speaking = self._speaking + 1 if probability >= SPEECH else 0
+        if self.state == IDLE:
+            if self._speaking * FRAME_S >= self._taking.onset:
+                yield self._begin(self._speaking)
+        elif self.state == REPLYING:
+            yield from self._listen_for_interruption(probability)
+        else:
+            self._listen(frame, probability)
+        yield from self._play()
+
+    def _begin(self, frames: int) -> Event:
+        """A turn begins, with speech in the last `frames`."""
+        self.turn += 1
+        self.state = LISTENING
+        kept = frames + round(BEFORE_S / FRAME_S)
+        self._turn = _Turn(list(self._recent)[-kept:])
+        self._said_final = self._said_speaker = False
+        self._timings = {}
+        return SpeechStarted(self._now, self.turn)
+
+    def _listen(self, frame: Samples, probability: float) -> None:
+        """A frame of a turn, or of the silence after it."""
+        turn, taking = self._turn, self._taking
+        turn.frames.append(frame)
+        goes_on = probability >= QUIET and turn.quiet == 0
+        if goes_on or self._speaking >= 2:
+            if self._answer:
+                self._go_on()
+            turn.quiet = 0
+            if (len(turn.frames) - turn.guessed) * FRAME_S >= taking.step and self._guess is None:
+                turn.guessed = len(turn.frames)
+                self._guess = self._worker.guess(turn.samples)
+        else:
+            turn.quiet += 1
+        silence = turn.quiet * FRAME_S
+        too_long = len(turn.frames) * FRAME_S >= taking.longest
+        if self._answer is None and (silence >= taking.guess or too_long):
+            self._answer = Answer(self._worker.generation)
+            voice = np.concatenate(turn.frames)
+            self._work = [*self._worker.answer(self._answer, turn.settled, turn.samples, voice)]
+        if self.state == LISTENING and self._answer and (too_long or self._is_over(silence)):
+            self._decide(silence)
+
+    def _is_over(self, silence: float) -> bool:
+        """Whether so much silence ends the turn."""
+        text = self._answer.text if self._answer else None
+        return silence >= (self._taking.trailing if text is None else self._taking.patience(text))
+
+    def _decide(self, silence: float) -> None:
+        self.state = WAITING
+        self._timings["silence"] = silence
+        self._decided_at = time.perf_counter()
+        self._player.release()
+        if self._answer:
+            self._answer.decided.set()
+
+    def _go_on(self) -> None:
+        """The speaker goes on: what was begun is void, and the words before a long pause are settled."""
+        turn, answer = self._turn, self._answer
+        if answer and answer.text and (len(turn.frames) - turn.part) * FRAME_S > SETTLE_S:
+            turn.settled = answer.text
+            turn.part = len(turn.frames) - self._speaking - min(turn.quiet // 2, 8)
+            turn.agreed, turn.last_guess = turn.settled.split(), []
+        self._abandon()
+        self.state = LISTENING
+
+    def _abandon(self) -> None:
+        """Nobody wants what is being worked on."""
+        self._worker.generation += 1
+        self._player.begin(self._worker.generation)
+        if self._answer:
+            self._answer.decided.set()
+        self._answer = None
+
+    # Answering --------------------------------------------------------------------------------------
+
+    def _collect(self) -> list[Event]:
+        """What the threads have made known."""
+        events: list[Event] = []
+        if self._guess and self._guess.done():
+            guess, self._guess = self._guess.result(), None
+            if self.state == LISTENING:
+                events.append(self._partial(guess))
+        answer = self._answer
+        if answer and answer.fault:
+            raise answer.fault
+        if answer and self.state in (WAITING, REPLYING):
+            events += self._known(answer)
+        if self._confirming and self._confirming.done():
+            events += self._confirmed()
+        return events + list(self._play())
+
+    def _partial(self, guess: str) -> PartialText:
+        """The words that two guesses agree on, and the rest."""
+        turn = self._turn
+        words = [*turn.settled.split(), *guess.split()]
+        agreed = 0
+        for a, b in zip(words, turn.last_guess, strict=False):
+            if a != b:
+                break
+            agreed += 1
+        turn.last_guess = words
+        agreed = min(agreed, len(words) - 1)  # what was said last may be half a word
+        if agreed > len(turn.agreed) and words[: len(turn.agreed)] == turn.agreed:
+            turn.agreed = words[:agreed]
+        pending = words[len(turn.agreed) :]
+        return PartialText(self._now, self.turn, " ".join(turn.agreed), " ".join(pending))
+
+    def _known(self, answer: Answer) -> Iterator[Event]:
+        """Words, speaker and reply of a turn that has ended, each once."""
+        if answer.text is not None and not self._said_final:
+            if not answer.text:  # nobody said anything
+                self._abandon()
+                self.state = IDLE
+                yield TurnDone(self._now, self.turn, self._rounded())
+                return
+            self._said_final = True
+            yield FinalText(self._now, self.turn, answer.text)
+        if answer.knows_speaker and self._said_final and not self._said_speaker:
+            self._said_speaker = True
+            yield SpeakerHeard(self._now, self.turn, answer.speaker)
+        while answer.sentences and self._said_speaker:
+            yield ReplyText(self._now, self.turn, answer.sentences.popleft())
+
+    def _play(self) -> Iterator[Event]:
+        """The piece of the reply that is due."""
+        if self.state not in (WAITING, REPLYING) or not self._said_speaker:
+            return
+        piece = self._player.take(self._now)
+        if piece:
+            start, audio = piece
+            if self.state == WAITING:
+                self.state = REPLYING
+                self._timings["wait"] = time.perf_counter() - self._decided_at
+                self._burst = self._burst_quiet = 0
+                self._ducked = False
+            self._echo.play(round(start * SAMPLE_RATE), audio.resample(SAMPLE_RATE).samples)
+            yield ReplyAudio(self._now, self.turn, audio)
+        elif self._player.is_over(self._now):
+            yield TurnDone(self._now, self.turn, self._rounded())
+            self._abandon()
+            self.state = IDLE
+
+    def _rounded(self) -> dict[str, float]:
+        work = self._answer.timings if self._answer else {}
+        return {name: round(s, 3) for name, s in {**self._timings, **work}.items()}
+
+    # Interruption -----------------------------------------------------------------------------------
+
+    def _listen_for_interruption(self, probability: float) -> Iterator[Event]:
+        """A frame during the reply: its echo, a cough, or somebody who wants to speak."""
+        taking = self._taking
+        if speech := probability >= SPEECH:
+            if not self._burst:
+                self._burst_start = self._clock - 1
+            self._burst, self._burst_quiet = self._burst + 1, 0
+        else:
+            self._burst_quiet += 1
+        spoken = self._burst * FRAME_S
+        if spoken >= taking.duck and not self._ducked:
+            self._ducked = True
+            self._player.soften(taking.softer)
+            yield Ducked(self._now, self.turn)
+        if speech and spoken >= taking.confirm and self._confirming is None:
+            self._confirming = self._worker.is_somebody(np.concatenate(self._burst_frames()))
+        if self._burst and self._burst_quiet * FRAME_S >= taking.forget and not self._confirming:
+            yield from self._resume()
+
+    def _is_echo(self) -> bool:
+        """Whether what was heard last is the reply itself."""
+        heard = np.concatenate(list(self._recent)[-8:])
+        return self._echo.explained(self._clock * FRAME, heard) >= ECHO
+
+    def _burst_frames(self) -> list[Samples]:
+        """From a little before the first frame of speech that is no echo."""
+        count = self._clock - self._burst_start + round(BEFORE_S / FRAME_S)
+        return list(self._recent)[-count:]
+
+    def _confirmed(self) -> Iterator[Event]:
+        """The answer whether somebody speaks."""
+        assert self._confirming is not None
+        somebody, self._confirming = self._confirming.result(), None
+        if self.state != REPLYING:
+            return
+        if not somebody:
+            yield from self._resume()
+            return
+        frames = len(self._burst_frames())
+        yield Interrupted(self._now, self.turn)
+        yield TurnDone(self._now, self.turn, self._rounded(), interrupted=True)
+        self._abandon()
+        yield self._begin(max(0, frames - round(BEFORE_S / FRAME_S)))
+
+    def _resume(self) -> Iterator[Event]:
+        """It was nothing."""
+        self._burst = self._burst_quiet = 0
+        if self._ducked:
+            self._ducked = False
+            self._player.soften(1.0)
+            yield Resumed(self._now, self.turn)

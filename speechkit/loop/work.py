@@ -1,0 +1,212 @@
+"""The work of a voice loop, in two threads: hear (words), and answer (voice, reply, speech)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from speechkit.audio import Audio
+from speechkit.decode import Samples
+from speechkit.errors import AudioError, InputError
+from speechkit.loop.player import Player
+from speechkit.pipeline import Pipeline
+from speechkit.respond import Responder, pieces
+from speechkit.speaker.encoder import Embedding, similarity
+from speechkit.tts.text import split
+from speechkit.vad import SAMPLE_RATE
+
+log = logging.getLogger("speechkit")
+
+REFUSAL = "I only talk with people I know, and I don't know your voice."
+APOLOGY = "Sorry, something went wrong while I was looking for an answer."
+SAMPLE_OF_OWN_VOICE = "This is my own voice, and I should know it when I hear it again."
+OWN = 0.4  # cosine to the loop's own voice from which on it is its echo
+VOICE_S = 10.0  # seconds of a turn that its speaker is known by, the last ones
+PAUSE_S = 0.2  # between two sentences of a reply
+
+
+@dataclass
+class Answer:
+    """What is known of a turn: its words, its speaker, the reply. Filled in by the threads.
+
+    Attributes:
+        generation: when the loop's is another one, nobody wants this answer any more.
+        decided: set when the turn has really ended, or is not wanted any more.
+        held: whether the reply waits for `decided`.
+    """
+
+    generation: int
+    text: str | None = None
+    speaker: str | None = None
+    knows_speaker: bool = False
+    sentences: deque[str] = field(default_factory=deque)
+    timings: dict[str, float] = field(default_factory=dict)
+    decided: threading.Event = field(default_factory=threading.Event)
+    held: bool = False
+    fault: BaseException | None = None
+
+
+class Worker:
+    """Two threads that use the models for one loop.
+
+    Attributes:
+        generation: of the answer that is wanted.
+    """
+
+    def __init__(
+        self,
+        kit: Pipeline,
+        player: Player,
+        respond: Responder,
+        language: str | None,
+        only_enrolled: bool,
+        seed: int,
+    ) -> None:
+        self.kit, self.player, self.respond = kit, player, respond
+        self.language, self.only_enrolled, self.seed = language, only_enrolled, seed
+        self.generation = 0
+        self._speculative = bool(getattr(respond, "speculative", False))
+        self._hearing = ThreadPoolExecutor(1, "speechkit-hear")
+        self._answering = ThreadPoolExecutor(1, "speechkit-answer")
+        self._own_voice: Embedding | None = None
+
+    def warm_up(self) -> None:
+        """Load and use all models once."""
+        self.kit.load()
+        self.kit.asr.warm_up()
+        self.kit.voice.warm_up()
+        self._own_voice = self.kit.encoder.embed(self.kit.voice.synthesize(SAMPLE_OF_OWN_VOICE))
+        if hasattr(self.respond, "warm_up"):
+            self.respond.warm_up()
+
+    def guess(self, samples: Samples) -> Future[str]:
+        """The words so far."""
+        return self._hearing.submit(self._words, samples)
+
+    def is_somebody(self, samples: Samples) -> Future[bool]:
+        """Whether somebody else than the loop itself says something."""
+        return self._hearing.submit(self._is_somebody, samples)
+
+    def answer(
+        self, answer: Answer, before: str, samples: Samples, voice: Samples
+    ) -> list[Future[None]]:
+        """Fill in an answer.
+
+        Args:
+            answer: to be filled in.
+            before: words of the turn that are settled.
+            samples: with the rest of its words, 16 kHz.
+            voice: all of the turn, to know the speaker by.
+        """
+        known = self._answering.submit(self._run, self._recognise, answer, voice)
+        heard = self._hearing.submit(self._run, self._hear, answer, before, samples)
+        return [known, heard, self._answering.submit(self._run, self._reply, answer, heard)]
+
+    def close(self) -> None:
+        """End both threads; what they do now is finished first."""
+        self.generation = -1
+        self._hearing.shutdown(wait=True, cancel_futures=True)
+        self._answering.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, stage: object, answer: Answer, *arguments: object) -> None:
+        """A stage, unless nobody wants the answer; its fault is the answer's."""
+        if answer.generation != self.generation:
+            return
+        try:
+            stage(answer, *arguments)  # type: ignore[operator]
+        except Exception as e:
+            answer.fault = e
+
+    def _words(self, samples: Samples) -> str:
+        audio = SAMPLE_RATE, samples
+        return self.kit.asr.transcribe(audio, language=self.language, retry=False).text
+
+    def _is_somebody(self, samples: Samples) -> bool:
+        if self._own_voice is None:
+            self._own_voice = self.kit.encoder.embed(self.kit.voice.synthesize(SAMPLE_OF_OWN_VOICE))
+        own = similarity(self._own_voice, self.kit.encoder.embed((SAMPLE_RATE, samples)))
+        log.debug("somebody speaks during the reply; cosine to its own voice %.2f", own)
+        return own < OWN and any(map(str.isalnum, self._words(samples)))
+
+    def _hear(self, answer: Answer, before: str, samples: Samples) -> None:
+        start = time.perf_counter()
+        words = self._words(samples)
+        answer.timings["hear"] = time.perf_counter() - start
+        answer.text = f"{before} {words}".strip()
+
+    def _recognise(self, answer: Answer, voice: Samples) -> None:
+        start = time.perf_counter()
+        try:
+            last = voice[-int(VOICE_S * SAMPLE_RATE) :]
+            answer.speaker = self.kit.book.identify((SAMPLE_RATE, last))
+        except AudioError as e:  # too short or too soft to have a voice
+            log.debug("no voice to recognise: %s", e)
+        answer.timings["recognise"] = time.perf_counter() - start
+        answer.knows_speaker = True
+
+    def _reply(self, answer: Answer, heard: Future[None]) -> None:
+        heard.result()
+        if answer.text is None or not answer.text:  # there was a fault, or nothing was said
+            self.player.complete(answer.generation)
+            return
+        if not self._speculative:
+            answer.held = True
+            answer.decided.wait()
+            answer.held = False
+            if answer.generation != self.generation:
+                return
+        start = time.perf_counter()
+        first = True
+        for sentence in self._sentences(answer):
+            if answer.generation != self.generation:
+                return
+            answer.timings.setdefault("answer", time.perf_counter() - start)
+            answer.sentences.append(sentence)
+            if not self._speak(answer, sentence, first):
+                return
+            first = False
+        self.player.complete(answer.generation)
+
+    def _sentences(self, answer: Answer) -> Iterator[str]:
+        """The sentences of the reply as they come."""
+        if self.only_enrolled and answer.speaker is None:
+            yield REFUSAL
+            return
+        try:
+            yield from sentences_of(pieces(self.respond(answer.text or "", answer.speaker)))
+        except Exception:
+            log.exception("the responder failed")
+            yield APOLOGY
+
+    def _speak(self, answer: Answer, sentence: str, first: bool) -> bool:
+        """False when nobody wants to hear it any more."""
+        start = time.perf_counter()
+        try:
+            for chunk in self.kit.voice.stream(sentence, seed=self.seed):
+                answer.timings.setdefault("speak", time.perf_counter() - start)
+                pause = 0 if first else round(PAUSE_S * chunk.sample_rate)
+                first = True
+                piece = Audio(np.pad(chunk.samples, (pause, 0)), chunk.sample_rate)
+                if not self.player.put(answer.generation, piece):
+                    return False
+        except InputError as e:  # nothing in it can be spoken
+            log.debug("not spoken: %s", e)
+        return True
+
+
+def sentences_of(parts: Iterable[str]) -> Iterator[str]:
+    """A text that comes in pieces, sentence by sentence, each as soon as it is known to have ended."""
+    text = ""
+    for part in parts:
+        text += part
+        if len(known := split(text)) > 1:
+            yield from known[:-1]
+            text = known[-1] + " " * text[-1].isspace()
+    yield from split(text)

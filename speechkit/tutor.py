@@ -1,0 +1,221 @@
+"""`Tutor`: answers questions out of a folder of documents, and says where it found the answer.
+
+Documents are cut into sections by their headings, sections into paragraphs. A paragraph and a question
+become vectors (all-MiniLM-L6-v2: 384 numbers, the mean over the tokens of a small Transformer; Reimers
+and Gurevych 2019, "Sentence-BERT"), and the paragraph whose vector lies nearest to the question's is
+read out. Nothing is made up: what is not in the documents gets "I don't know".
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechkit import hub
+from speechkit.errors import InputError
+from speechkit.respond import NO_WORDS
+from speechkit.tts.text import split
+
+MODEL = "all-MiniLM-L6-v2"
+THRESHOLD = 0.45  # cosine from which on a paragraph answers a question
+SENTENCES, CHARACTERS = 3, 360  # of an answer at most
+LEAST = 40  # characters of a paragraph that says anything
+SUFFIXES = (".md", ".py", ".rst", ".txt")
+UNKNOWN = "I don't know. My documents say nothing about that."
+
+_BLOCK = re.compile(r"^# %%.*\n((?:^#.*\n?)*)", re.MULTILINE)  # prose of a recipe: after "# %%"
+_DOCSTRING = re.compile(r'\A(?:#.*\n)*r?"""(.*?)"""', re.DOTALL)
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_DIRECTIVE = re.compile(r"^\.\. .*\n(?:(?:[ \t]+.*)?\n)*", re.MULTILINE)
+_UNDERLINED = re.compile(r"^(\S.*)\n([=\-~^\"#*+])\2{2,}[ \t]*$", re.MULTILINE)
+_LIST_OR_TABLE = re.compile(r"^\s*(?:[-*+|]|\d+\.|=+\s)")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A paragraph of a document.
+
+    Attributes:
+        file: the document's name.
+        section: the heading it stands under.
+        text: the paragraph, without markup.
+    """
+
+    file: str
+    section: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A passage and how well it fits a question: the cosine of the angle, -1 to 1."""
+
+    passage: Passage
+    score: float
+
+
+class Tutor:
+    """Answers from documents.
+
+    Attributes:
+        passages: all that it can say.
+        threshold: a worse fit than this is no answer.
+    """
+
+    speculative = True
+
+    def __init__(
+        self, *folders: str | Path, threshold: float = THRESHOLD, encoder: Any = None
+    ) -> None:
+        """Read the documents; their vectors are made at the first question or by `warm_up`.
+
+        Args:
+            folders: of .md, .rst, .txt documents and recipes (.py); by default speechkit's own.
+            threshold: cosine from which on a passage answers a question.
+            encoder: with `encode(list of str) -> (n, d)` unit vectors; by default all-MiniLM-L6-v2.
+
+        Raises:
+            InputError: a folder that does not exist, or no documents.
+        """
+        self.threshold = threshold
+        self.passages = [p for folder in folders or own_documents() for p in read_folder(folder)]
+        if not self.passages:
+            raise InputError(
+                f"no documents in {', '.join(map(str, folders))}; give a folder of them"
+            )
+        self._encoder = encoder
+        self._vectors: NDArray[np.float32] | None = None
+        self._loading = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Load the encoder and make the vectors of all passages."""
+        with self._loading:
+            if self._vectors is None:
+                self._encoder = self._encoder or load_text_encoder()
+                texts = [f"{p.section}. {p.text}" for p in self.passages]
+                self._vectors = np.asarray(self._encoder.encode(texts), np.float32)
+
+    def search(self, question: str, count: int = 3) -> list[Found]:
+        """The passages that fit a question best, best first."""
+        self.warm_up()
+        assert self._vectors is not None
+        scores = self._vectors @ np.asarray(self._encoder.encode([question]), np.float32)[0]
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [Found(self.passages[i], float(scores[i])) for i in best]
+
+    def __call__(self, text: str, speaker: str | None) -> str:
+        """The first sentences of the best passage, and where they stand."""
+        if not text.strip():
+            return NO_WORDS
+        [best] = self.search(text, 1)
+        if best.score < self.threshold:
+            return UNKNOWN
+        passage = best.passage
+        address = f"{speaker}: " if speaker else ""
+        said, file = _beginning(passage.text), _spoken_name(passage.file)
+        return f"{address}{said} That is from {file}, section {passage.section}."
+
+
+def load_text_encoder() -> Any:
+    """all-MiniLM-L6-v2 in sentence-transformers, whose `encode` gives vectors of length 1.
+
+    Raises:
+        WeightsError: the weights can't be had.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+
+    words = Transformer(str(hub.fetch(MODEL)), max_seq_length=256)
+    mean = Pooling(words.get_word_embedding_dimension(), pooling_mode="mean")
+    return SentenceTransformer(modules=[words, mean, Normalize()], device="cpu")
+
+
+def own_documents() -> list[Path]:
+    """The folders of speechkit's recipes and docs, of a checkout or of the installed package."""
+    package = Path(__file__).parent
+    places = [package.parent, package]
+    return next(
+        ([place / "recipes", place / "docs"] for place in places if (place / "recipes").is_dir()),
+        [],
+    )
+
+
+def read_folder(folder: str | Path) -> list[Passage]:
+    """The passages of all documents in a folder, by file.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give one of .md, .rst, .txt files or recipes")
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES]
+    return [passage for path in files for passage in read_document(path)]
+
+
+def read_document(path: Path) -> list[Passage]:
+    """The passages of a document."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix == ".py":
+        text = _prose_of_recipe(text)
+    sections = _markdown(text) if path.suffix == ".md" else _restructured(text)
+    return [
+        Passage(path.name, title, plain) for title, body in sections for plain in _paragraphs(body)
+    ]
+
+
+def _prose_of_recipe(code: str) -> str:
+    """The docstring and the comments behind `# %%`."""
+    docstring = _DOCSTRING.match(code)
+    blocks = [docstring[1]] if docstring else []
+    blocks += [re.sub(r"^# ?", "", block, flags=re.M) for block in _BLOCK.findall(code)]
+    return "\n\n".join(blocks)
+
+
+def _markdown(text: str) -> Iterator[tuple[str, str]]:
+    """(heading, text) of each section."""
+    parts = re.split(r"^#{1,6} +(.+)$", _FENCE.sub("", text), flags=re.M)
+    yield from zip(["", *parts[1::2]], parts[::2], strict=True)
+
+
+def _restructured(text: str) -> Iterator[tuple[str, str]]:
+    """(heading, text) of each section; a plain text has one without a heading."""
+    parts = _UNDERLINED.split(text)
+    yield "", parts[0]
+    for title, body in zip(parts[1::3], parts[3::3], strict=True):
+        yield title.strip(), _DIRECTIVE.sub("", body)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Paragraphs of sentences, without markup; lists, tables and scraps are left out."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        if _LIST_OR_TABLE.match(paragraph):
+            continue
+        plain = re.sub(r":[a-z]+:`([^`]*)`", r"\1", paragraph)
+        plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)|`{1,2}([^`]*)`{1,2}_*", r"\1\2", plain)
+        plain = " ".join(re.sub(r"[*]{1,2}([^*]+)[*]{1,2}", r"\1", plain).split()).rstrip(":")
+        if len(plain) >= LEAST:
+            yield plain
+
+
+def _beginning(text: str) -> str:
+    """Its first sentences, as many as can be listened to."""
+    said = ""
+    for sentence in split(text)[:SENTENCES]:
+        if said and len(said) + len(sentence) > CHARACTERS:
+            break
+        said = f"{said} {sentence}".strip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def _spoken_name(file: str) -> str:
+    """ "02_whisper.py" as "the recipe whisper"."""
+    stem = re.sub(r"^\d+_", "", Path(file).stem).replace("_", " ").replace("-", " ")
+    return f"the recipe {stem}" if file.endswith(".py") else f"the page {stem}"
