@@ -22,9 +22,12 @@ if TYPE_CHECKING:
         SpeechkitError,
         WeightsError,
     )
+    from speechkit.loop import VoiceLoop
     from speechkit.pipeline import Pipeline, Reply
+    from speechkit.respond import Chat, Echo
     from speechkit.speaker import SpeakerBook, SpeakerEncoder, Turn, diarize, load_speaker_encoder
     from speechkit.tts import Speech, Voice, load_tts
+    from speechkit.tutor import Tutor
     from speechkit.vad import SpeechDetector, Stretch, detect_speech
 
 __version__ = "0.1.0"
@@ -40,7 +43,9 @@ _HOME = {
         "SpeechkitError",
         "WeightsError",
     ),
+    "speechkit.loop": ("VoiceLoop",),
     "speechkit.pipeline": ("Pipeline", "Reply"),
+    "speechkit.respond": ("Chat", "Echo"),
     "speechkit.speaker": (
         "SpeakerBook",
         "SpeakerEncoder",
@@ -49,6 +54,7 @@ _HOME = {
         "load_speaker_encoder",
     ),
     "speechkit.tts": ("Speech", "Voice", "load_tts"),
+    "speechkit.tutor": ("Tutor",),
     "speechkit.vad": ("SpeechDetector", "Stretch", "detect_speech"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
@@ -57,6 +63,8 @@ __all__ = [
     "Audio",
     "AudioError",
     "AudioWriter",
+    "Chat",
+    "Echo",
     "InputError",
     "Limits",
     "Pipeline",
@@ -71,7 +79,9 @@ __all__ = [
     "Transcriber",
     "Transcript",
     "Turn",
+    "Tutor",
     "Voice",
+    "VoiceLoop",
     "WeightsError",
     "detect_speech",
     "diarize",

@@ -14,7 +14,7 @@ from pathlib import Path
 from speechkit.asr import DEFAULT_MODEL, Transcriber, Transcript, load_asr
 from speechkit.audio import Audio, AudioSource, Limits, load_audio
 from speechkit.errors import AudioError
-from speechkit.respond import Echo, Responder
+from speechkit.respond import Echo, Responder, pieces
 from speechkit.runtime import check_seed
 from speechkit.speaker import SpeakerBook, SpeakerEncoder, load_speaker_encoder
 from speechkit.speaker.encoder import Embedding
@@ -145,7 +145,7 @@ class Pipeline:
             embedding = self._embed(audio)
             speaker = None if embedding is None else self.book.identify_embedding(embedding)
         with _timed(timings, "answer"):
-            reply = self.respond(transcript.text, speaker)
+            reply = "".join(pieces(self.respond(transcript.text, speaker)))
         with _timed(timings, "speak"):
             speech = self.voice.synthesize(reply, seed=seed)
         return Reply(transcript, speaker, reply, speech, embedding, timings)

@@ -8,24 +8,32 @@ read out. Nothing is made up: what is not in the documents gets "I don't know".
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import re
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from speechkit import hub
 from speechkit.errors import InputError
 from speechkit.respond import NO_WORDS
+from speechkit.runtime import set_up_torch
 from speechkit.tts.text import split
 
-MODEL = "all-MiniLM-L6-v2"
+MODEL, SIZE = "all-MiniLM-L6-v2", 384
+BATCH = 32  # texts that are encoded at once
 THRESHOLD = 0.45  # cosine from which on a paragraph answers a question
 SENTENCES, CHARACTERS = 3, 360  # of an answer at most
+NEAR = 12  # passages: a section's beginning among them fits too
 LEAST = 40  # characters of a paragraph that says anything
 SUFFIXES = (".md", ".py", ".rst", ".txt")
 UNKNOWN = "I don't know. My documents say nothing about that."
@@ -35,6 +43,7 @@ _DOCSTRING = re.compile(r'\A(?:#.*\n)*r?"""(.*?)"""', re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _DIRECTIVE = re.compile(r"^\.\. .*\n(?:(?:[ \t]+.*)?\n)*", re.MULTILINE)
 _UNDERLINED = re.compile(r"^(\S.*)\n([=\-~^\"#*+])\2{2,}[ \t]*$", re.MULTILINE)
+_UNSAID = re.compile(r"papers|references|exercises|what (it|this recipe) does not", re.IGNORECASE)
 _LIST_OR_TABLE = re.compile(r"^\s*(?:[-*+|]|\d+\.|=+\s)")
 
 
@@ -90,7 +99,7 @@ class Tutor:
             raise InputError(
                 f"no documents in {', '.join(map(str, folders))}; give a folder of them"
             )
-        self._encoder = encoder
+        self._encoder, self._own_encoder = encoder, encoder is None
         self._vectors: NDArray[np.float32] | None = None
         self._loading = threading.Lock()
 
@@ -98,9 +107,25 @@ class Tutor:
         """Load the encoder and make the vectors of all passages."""
         with self._loading:
             if self._vectors is None:
-                self._encoder = self._encoder or load_text_encoder()
-                texts = [f"{p.section}. {p.text}" for p in self.passages]
-                self._vectors = np.asarray(self._encoder.encode(texts), np.float32)
+                self._encoder = self._encoder or TextEncoder()
+                self._vectors = self._encode_all([f"{p.section}. {p.text}" for p in self.passages])
+
+    def _encode_all(self, texts: list[str]) -> NDArray[np.float32]:
+        """The vectors of texts, kept in a file for the next time."""
+        key = hashlib.sha256("\0".join([MODEL, *texts]).encode()).hexdigest()[:16]
+        kept = hub.home() / "passages" / f"{key}.npy"
+        if self._own_encoder and kept.is_file():
+            with contextlib.suppress(ValueError, OSError, EOFError):  # damaged: they are made anew
+                known: NDArray[np.float32] = np.load(kept, allow_pickle=False)
+                if known.shape == (len(texts), SIZE):
+                    return known
+        vectors = np.asarray(self._encoder.encode(texts), np.float32)
+        if self._own_encoder:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".npy", delete=False) as file:
+                np.save(file, vectors)
+            os.replace(file.name, kept)
+        return vectors
 
     def search(self, question: str, count: int = 3) -> list[Found]:
         """The passages that fit a question best, best first."""
@@ -111,30 +136,56 @@ class Tutor:
         return [Found(self.passages[i], float(scores[i])) for i in best]
 
     def __call__(self, text: str, speaker: str | None) -> str:
-        """The first sentences of the best passage, and where they stand."""
+        """The first sentences of the best section, and where they stand."""
         if not text.strip():
             return NO_WORDS
-        [best] = self.search(text, 1)
-        if best.score < self.threshold:
+        found = self.search(text, NEAR)
+        if found[0].score < self.threshold:
             return UNKNOWN
-        passage = best.passage
+        passage = self._lead(found)
         address = f"{speaker}: " if speaker else ""
         said, file = _beginning(passage.text), _spoken_name(passage.file)
         return f"{address}{said} That is from {file}, section {passage.section}."
 
+    def _lead(self, found: list[Found]) -> Passage:
+        """The beginning of the best passage's section, if that fits too; else the passage itself."""
+        best = found[0].passage
+        place = best.file, best.section
+        lead = next(p for p in self.passages if (p.file, p.section) == place)
+        return lead if any(f.passage is lead for f in found) else best
 
-def load_text_encoder() -> Any:
-    """all-MiniLM-L6-v2 in sentence-transformers, whose `encode` gives vectors of length 1.
 
-    Raises:
-        WeightsError: the weights can't be had.
-    """
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Normalize, Pooling, Transformer
+class TextEncoder:
+    """all-MiniLM-L6-v2: a text as a vector of length 1, the mean over its tokens' states."""
 
-    words = Transformer(str(hub.fetch(MODEL)), max_seq_length=256)
-    mean = Pooling(words.get_word_embedding_dimension(), pooling_mode="mean")
-    return SentenceTransformer(modules=[words, mean, Normalize()], device="cpu")
+    def __init__(self) -> None:
+        """Raises WeightsError when the weights can't be had."""
+        from transformers import AutoModel, AutoTokenizer
+
+        set_up_torch()
+        folder = str(hub.fetch(MODEL))
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts → (n, 384); what lies behind 256 tokens is not seen."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        vectors = np.zeros((len(texts), SIZE), np.float32)
+        for start in range(0, len(order), BATCH):  # of about one length, so that little is padded
+            some = order[start : start + BATCH]
+            vectors[some] = self._encode([texts[i] for i in some])
+        return vectors
+
+    @torch.inference_mode()
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        tokens = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=256, return_tensors="pt"
+        )
+        states = self._model(**tokens).last_hidden_state  # (n, tokens, 384)
+        real = tokens["attention_mask"][..., None].float()
+        mean = (states * real).sum(dim=1) / real.sum(dim=1)
+        vectors: NDArray[np.float32] = torch.nn.functional.normalize(mean).numpy()
+        return vectors
 
 
 def own_documents() -> list[Path]:
@@ -167,7 +218,10 @@ def read_document(path: Path) -> list[Passage]:
         text = _prose_of_recipe(text)
     sections = _markdown(text) if path.suffix == ".md" else _restructured(text)
     return [
-        Passage(path.name, title, plain) for title, body in sections for plain in _paragraphs(body)
+        Passage(path.name, title, plain)
+        for title, body in sections
+        if not _UNSAID.match(title)
+        for plain in _paragraphs(body)
     ]
 
 

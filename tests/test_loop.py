@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -121,7 +122,7 @@ def test_turns_follow_each_other(make) -> None:  # type: ignore[no-untyped-def]
 def test_partial_words_only_grow(make) -> None:  # type: ignore[no-untyped-def]
     partial = of(PartialText, run(make(), 0.5, [1, 2, 3, 4, 5, 6, 7, 8], 2.0))
     assert len(partial) >= 3
-    for before, after in zip(partial, partial[1:], strict=False):
+    for before, after in pairwise(partial):
         assert after.text.startswith(before.text)
     assert len(partial[-1].text.split()) >= 4
     assert text(1, 2, 3, 4, 5, 6, 7, 8).startswith(partial[-1].text)

@@ -122,7 +122,9 @@ class VoiceLoop:
         self._worker_: Worker | None = None
         self._player = Player(self._taking.lead)
         self._closed = False
-        self._detector, self._resampler, self._rate = SpeechDetector(), None, 0
+        self._detector = SpeechDetector()
+        self._resampler: Resampler | None = None
+        self._rate = 0  # Hz of the frames
         self._rest: Samples = np.zeros(0, np.float32)  # not yet a frame
         self._clock = 0  # frames heard
         self._recent: deque[Samples] = deque(maxlen=round(KEPT_S / FRAME_S))
@@ -216,6 +218,12 @@ class VoiceLoop:
             return False
         futures = [*self._work, self._guess, self._confirming]
         return any(future and not future.done() for future in futures)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Of the turn under way, as `TurnDone` has them; those that are known."""
+        work = self._answer.timings if self._answer else {}
+        return {name: round(s, 3) for name, s in {**self._timings, **work}.items()}
 
     @property
     def _worker(self) -> Worker:
@@ -360,7 +368,7 @@ class VoiceLoop:
             if not answer.text:  # nobody said anything
                 self._abandon()
                 self.state = IDLE
-                yield TurnDone(self._now, self.turn, self._rounded())
+                yield TurnDone(self._now, self.turn, self.timings)
                 return
             self._said_final = True
             yield FinalText(self._now, self.turn, answer.text)
@@ -385,13 +393,9 @@ class VoiceLoop:
             self._echo.play(round(start * SAMPLE_RATE), audio.resample(SAMPLE_RATE).samples)
             yield ReplyAudio(self._now, self.turn, audio)
         elif self._player.is_over(self._now):
-            yield TurnDone(self._now, self.turn, self._rounded())
+            yield TurnDone(self._now, self.turn, self.timings)
             self._abandon()
             self.state = IDLE
-
-    def _rounded(self) -> dict[str, float]:
-        work = self._answer.timings if self._answer else {}
-        return {name: round(s, 3) for name, s in {**self._timings, **work}.items()}
 
     # Interruption -----------------------------------------------------------------------------------
 
@@ -435,7 +439,7 @@ class VoiceLoop:
             return
         frames = len(self._burst_frames())
         yield Interrupted(self._now, self.turn)
-        yield TurnDone(self._now, self.turn, self._rounded(), interrupted=True)
+        yield TurnDone(self._now, self.turn, self.timings, interrupted=True)
         self._abandon()
         yield self._begin(max(0, frames - round(BEFORE_S / FRAME_S)))
 

@@ -1,0 +1,169 @@
+"""How long a speaker waits for the reply: the voice loop beside a plain one, on real recordings.
+
+    python benchmarks/loop.py [FOLDER] [--every N] [--json OUT.json]     # default: $SPEECHKIT_EVAL
+
+The utterances of FOLDER/asr_en are fed at their own speed, each followed by silence. The end of speech is
+the detector's, found in the whole recording beforehand. A turn that was ended more than 0.2 s before it
+is a false cut-off. Both loops answer by the `Tutor`.
+
+The plain loop waits for the same silence after every utterance, whatever was said; then
+faster-whisper recognises (int8, beam 5, as it comes), and piper-tts speaks with the same voice. Its
+work begins when the turn has ended, so it is timed by itself, right after the other's turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from side_by_side import processor
+from tqdm import tqdm
+
+import speechkit as sk
+from speechkit import hub
+from speechkit.loop import FinalText, ReplyAudio, TurnTaking, VoiceLoop
+from speechkit.runtime import threads
+
+RATE = 16_000
+PIECE_S, AFTER_S = 0.1, 3.0
+EARLY_S = 0.2  # a turn that ends so long before the end of speech is cut off
+LEFT_OUT = ("an4", "long")
+Row = dict[str, Any]
+
+
+def read(folder: Path, every: int) -> list[Row]:
+    """The utterances, with their samples and the second at which speech ends."""
+    rows = [json.loads(x) for x in (folder / "asr_en" / "manifest.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row["dataset"] not in LEFT_OUT][::every]
+    for row in rows:
+        row["samples"] = sk.load_audio(folder / "asr_en" / row["audio"], RATE).samples
+        speech = sk.detect_speech((RATE, row["samples"]))
+        row["end"] = speech[-1].end if speech else 0.0
+    return [row for row in rows if row["end"]]
+
+
+def at_own_speed(samples: np.ndarray, start: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Pieces, each when it would have been recorded."""
+    step = int(PIECE_S * RATE)
+    for i in range(0, len(samples), step):
+        time.sleep(max(0.0, start + (i + step) / RATE - time.perf_counter()))
+        yield RATE, samples[i : i + step]
+
+
+def run_turn(loop: VoiceLoop, row: Row) -> Row:
+    """One utterance at its own speed: what happened when, in seconds of the recording."""
+    silence = np.zeros(int(AFTER_S * RATE), np.float32)
+    start = time.perf_counter()
+    ended = sound = None
+    for frame in at_own_speed(np.concatenate([row["samples"], silence]), start):
+        for event in loop.feed(frame):
+            now = time.perf_counter() - start
+            if isinstance(event, FinalText):
+                ended = now if ended is None else ended
+                text = event.text
+            elif isinstance(event, ReplyAudio) and sound is None:
+                sound, timings = now, loop.timings
+        if sound is not None:
+            break
+    if ended is None or sound is None:
+        return {"heard": False}
+    return {
+        "heard": True,
+        "text": text,
+        "cut_off": ended < row["end"] - EARLY_S,
+        "from_end": sound - row["end"],
+        "timings": timings,
+    }
+
+
+class PlainLoop:
+    """faster-whisper, the same Tutor, piper-tts: one after the other, when the turn has ended."""
+
+    def __init__(self, tutor: sk.Tutor) -> None:
+        from faster_whisper import WhisperModel
+        from piper import PiperVoice
+
+        self.tutor = tutor
+        self.model = WhisperModel(
+            str(hub.fetch("base")), device="cpu", compute_type="int8", cpu_threads=threads()
+        )
+        voice = hub.fetch("en_US-joe-medium")
+        self.voice = PiperVoice.load(next(voice.glob("*.onnx")))
+
+    def answer(self, samples: np.ndarray) -> float:
+        """Seconds to the first sample of the reply."""
+        start = time.perf_counter()
+        text = "".join(s.text for s in self.model.transcribe(samples, language="en")[0])
+        next(iter(self.voice.synthesize(self.tutor(text, None))))
+        return time.perf_counter() - start
+
+
+def measure(rows: list[Row]) -> dict[str, Any]:
+    """Both loops on all utterances, in turns."""
+    tutor = sk.Tutor()
+    kit = sk.Pipeline(respond=tutor)
+    plain = PlainLoop(tutor)
+    taking = TurnTaking()
+    turns = []
+    for i, row in enumerate(tqdm(rows, unit=" turn")):
+        with VoiceLoop(kit, respond=tutor, turn_taking=taking) as loop:
+            if not i:
+                loop.warm_up()
+                plain.answer(row["samples"])
+            turn = run_turn(loop, row)
+        turn["plain_wait"] = plain.answer(row["samples"])
+        turns.append(turn)
+    return {"turns": turns, "silence": taking.finished}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Medians and 95th percentiles."""
+    turns = [turn for turn in result["turns"] if turn["heard"]]
+    whole = [turn for turn in turns if not turn["cut_off"]]
+    cut = len(turns) - len(whole)
+    print(f"{result['machine']}, {result['threads']} threads, {result['date']}")
+    print(f"{len(result['turns'])} utterances, {len(turns)} answered; {cut} cut off too early")
+    rows = {
+        "from the decision to the first sample": [turn["timings"]["wait"] for turn in whole],
+        "  of the plain loop": [turn["plain_wait"] for turn in whole],
+        "from the end of speech to the first sample": [turn["from_end"] for turn in whole],
+        "  of the plain loop": [turn["plain_wait"] + result["silence"] for turn in whole],
+    }
+    for stage in ("silence", "hear", "recognise", "answer", "speak"):
+        rows[f"stage: {stage}"] = [turn["timings"].get(stage, 0.0) for turn in whole]
+    for name, values in rows.items():
+        print(
+            f"{name:44} 50 % {np.median(values):6.3f} s   95 % {np.percentile(values, 95):6.3f} s"
+        )
+    ours = np.median([turn["timings"]["wait"] for turn in whole])
+    theirs = np.median([turn["plain_wait"] for turn in whole])
+    print(f"median wait after the decision: {ours / theirs:.2f} of the plain loop's")
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", default=os.environ.get("SPEECHKIT_EVAL", ""))
+    parser.add_argument("--json", type=Path, default=Path("out/loop.json"))
+    parser.add_argument("--every", type=int, default=1, help="take each Nth recording only")
+    args = parser.parse_args()
+    folder = Path(args.folder)
+    if not args.folder or not (folder / "asr_en" / "manifest.jsonl").is_file():
+        print("skipped: no evaluation speech; give its folder or set SPEECHKIT_EVAL")
+        return
+    result = measure(read(folder, args.every))
+    result |= {"date": date.today().isoformat(), "machine": processor(), "threads": threads()}
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(result, indent=1) + "\n")
+    show(result)
+
+
+if __name__ == "__main__":
+    main()
