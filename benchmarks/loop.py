@@ -2,8 +2,8 @@
 
     python benchmarks/loop.py [FOLDER] [--every N] [--json OUT.json]     # default: $SPEECHKIT_EVAL
 
-The utterances of FOLDER/asr_en are fed at their own speed, each followed by silence. The end of speech is
-the detector's, found in the whole recording beforehand. A turn that was ended more than 0.2 s before it
+The utterances of FOLDER/asr_en are fed at their own speed, each followed by silence. Speech ends where
+the detector finds it in the whole recording. A turn that was ended more than 0.2 s before it
 is a false cut-off. Both loops answer by the `Tutor`.
 
 The plain loop waits for the same silence after every utterance, whatever was said; then
@@ -134,7 +134,7 @@ def show(result: dict[str, Any]) -> None:
         "from the decision to the first sample": [turn["timings"]["wait"] for turn in whole],
         "  of the plain loop": [turn["plain_wait"] for turn in whole],
         "from the end of speech to the first sample": [turn["from_end"] for turn in whole],
-        "  of the plain loop": [turn["plain_wait"] + result["silence"] for turn in whole],
+        "  of the plain loop, from there": [turn["plain_wait"] + result["silence"] for turn in whole],
     }
     for stage in ("silence", "hear", "recognise", "answer", "speak"):
         rows[f"stage: {stage}"] = [turn["timings"].get(stage, 0.0) for turn in whole]

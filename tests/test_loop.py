@@ -111,6 +111,25 @@ def test_a_short_pause_ends_nothing(make) -> None:  # type: ignore[no-untyped-de
     assert len(of(SpeechStarted, events)) == 1
 
 
+def test_who_goes_on_before_the_reply_has_begun_is_heard_whole(make) -> None:  # type: ignore[no-untyped-def]
+    slow = threading.Event()
+
+    def respond(words: str, name: str | None) -> str:
+        slow.wait(10)
+        return "Yes."
+
+    loop = make(respond=respond)
+    events = [e for _, piece in pieces(signal(0.5, [1], 1.2)) for e in loop.feed((RATE, piece))]
+    while loop.state != "waiting" or not of(FinalText, events):
+        events += loop.feed((RATE, np.zeros(1600, np.float32)))
+    events += [e for _, piece in pieces(signal([2])) for e in loop.feed((RATE, piece))]
+    assert loop.state == "listening"
+    slow.set()
+    events += list(loop.run(pieces(signal(2.0)), wait=True))
+    assert [(e.turn, e.text) for e in of(FinalText, events)] == [(1, text(1)), (1, text(1, 2))]
+    assert len(of(TurnDone, events)) == 1
+
+
 def test_turns_follow_each_other(make) -> None:  # type: ignore[no-untyped-def]
     loop = make(respond=lambda words, _: "Yes.")
     events = run(loop, 0.5, [1, 2], 4.0, [3], 2.0)
@@ -135,9 +154,13 @@ def test_noise_without_words_gives_no_reply(make) -> None:  # type: ignore[no-un
 
 
 def test_a_long_turn_is_ended(make) -> None:  # type: ignore[no-untyped-def]
-    events = run(make(turn_taking=TurnTaking(longest=3.0)), 0.5, list(range(20)), 1.0)
-    assert of(FinalText, events)[0].at < 4.5
-    assert of(FinalText, events)[0].text.startswith(text(0, 1, 2, 3))
+    loop = make(respond=lambda *_: "Yes.", turn_taking=TurnTaking(longest=3.0))
+    events = run(loop, 0.5, list(range(16)), 1.0)
+    first = of(FinalText, events)[0]
+    assert first.at < 3.5
+    assert first.text.startswith(text(0, 1, 2, 3))
+    heard = of(FinalText, events)
+    assert len(heard) == len(of(TurnDone, events)) == len({e.turn for e in heard}) > 1
 
 
 def test_long_speech_with_pauses_is_heard_whole(make) -> None:  # type: ignore[no-untyped-def]
@@ -318,8 +341,11 @@ def test_a_model_that_fails_is_an_error_of_feed(make) -> None:  # type: ignore[n
     def broken(window: Window, options: object) -> None:
         raise sk.WeightsError("the weights are gone")
 
+    loop = make(ScriptedKit(script=broken))
     with pytest.raises(sk.WeightsError, match="are gone"):
-        run(make(ScriptedKit(script=broken)), 0.5, 1, 3.0)
+        run(loop, 0.5, 1, 3.0)
+    assert loop.state == "idle"
+    assert loop.feed((RATE, np.zeros(1600, np.float32))) == []
 
 
 def test_a_reply_that_cannot_be_spoken_is_passed_over(make) -> None:  # type: ignore[no-untyped-def]

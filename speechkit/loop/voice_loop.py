@@ -278,9 +278,10 @@ class VoiceLoop:
         """A frame of a turn, or of the silence after it."""
         turn, taking = self._turn, self._taking
         turn.frames.append(frame)
+        too_long = len(turn.frames) * FRAME_S >= taking.longest
         goes_on = probability >= QUIET and turn.quiet == 0
         if goes_on or self._speaking >= 2:
-            if self._answer:
+            if self._answer and not too_long:
                 self._go_on()
             turn.quiet = 0
             if (len(turn.frames) - turn.guessed) * FRAME_S >= taking.step and self._guess is None:
@@ -289,7 +290,6 @@ class VoiceLoop:
         else:
             turn.quiet += 1
         silence = turn.quiet * FRAME_S
-        too_long = len(turn.frames) * FRAME_S >= taking.longest
         if self._answer is None and (silence >= taking.guess or too_long):
             self._answer = Answer(self._worker.generation)
             voice = np.concatenate(turn.frames)
@@ -319,6 +319,7 @@ class VoiceLoop:
             turn.agreed, turn.last_guess = turn.settled.split(), []
         self._abandon()
         self.state = LISTENING
+        self._said_final = self._said_speaker = False
 
     def _abandon(self) -> None:
         """Nobody wants what is being worked on."""
@@ -333,13 +334,16 @@ class VoiceLoop:
     def _collect(self) -> list[Event]:
         """What the threads have made known."""
         events: list[Event] = []
-        if self._guess and self._guess.done():
-            guess, self._guess = self._guess.result(), None
-            if self.state == LISTENING:
-                events.append(self._partial(guess))
-        answer = self._answer
-        if answer and answer.fault:
-            raise answer.fault
+        answer, guess = self._answer, self._guess
+        if guess and guess.done():
+            self._guess = None
+        fault = (answer and answer.fault) or (guess and guess.done() and guess.exception())
+        if fault:
+            self._abandon()
+            self.state = IDLE
+            raise fault
+        if guess and guess.done() and self.state == LISTENING:
+            events.append(self._partial(guess.result()))
         if answer and self.state in (WAITING, REPLYING):
             events += self._known(answer)
         if self._confirming and self._confirming.done():
