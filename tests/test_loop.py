@@ -345,7 +345,7 @@ def test_a_model_that_fails_is_an_error_of_feed(make) -> None:  # type: ignore[n
     with pytest.raises(sk.WeightsError, match="are gone"):
         run(loop, 0.5, 1, 3.0)
     assert loop.state == "idle"
-    assert loop.feed((RATE, np.zeros(1600, np.float32))) == []
+    loop.feed((RATE, np.zeros(160, np.float32)))  # it listens on
 
 
 def test_a_reply_that_cannot_be_spoken_is_passed_over(make) -> None:  # type: ignore[no-untyped-def]
