@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import threading
@@ -106,6 +107,22 @@ def cuda_fault() -> str | None:
     except RuntimeError as e:
         return " ".join(str(e).split())
     return None
+
+
+def return_memory() -> None:
+    """Give the memory that was freed back to the system, where the C library keeps it (glibc)."""
+    trim = _malloc_trim()
+    if trim:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        return trim
+    except (AttributeError, OSError, TypeError):  # another C library, or another system
+        return None
 
 
 def check_seed(seed: int) -> None:

@@ -100,3 +100,9 @@ def test_seeded_draws_are_the_same_in_every_thread_and_leave_the_rest_alone():
 def test_seeds_out_of_range_are_refused(seed):
     with pytest.raises(InputError, match="seed"):
         runtime.check_seed(seed)
+
+
+def test_memory_is_returned_where_it_can_be(monkeypatch):
+    runtime.return_memory()
+    monkeypatch.setattr(runtime, "_malloc_trim", lambda: None)
+    runtime.return_memory()

@@ -27,7 +27,7 @@ from speechkit.asr.windows import Cutting, Window, Windower
 from speechkit.asr.words import segment_of, sentences
 from speechkit.audio import AudioSource, Limits, name_of, stream_audio
 from speechkit.errors import AudioError, InputError, SpeechkitError
-from speechkit.runtime import check_seed, threads
+from speechkit.runtime import check_seed, return_memory, threads
 from speechkit.vad import SAMPLE_RATE
 
 MIN_S = 0.1  # shorter recordings hold no word
@@ -392,6 +392,8 @@ class Transcriber:
         results: dict[int, Reading] = {}
         for indices, future in batches:
             results.update(zip(indices, future.result(), strict=True))
+        if len(batches) > 1:  # of a long recording, whose windows all have lengths of their own
+            return_memory()
         for i, (recording, entry) in enumerate(pool):
             if entry:
                 recording.items += _items(results[i], request.words)
