@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export QUESTION
+export QUESTION QUICK
 
-.PHONY: setup talk demo test test-fast lint bench clean
+.PHONY: setup talk demo test test-fast lint docs bench clean
 
 setup: $(VENV)/weights
 
@@ -46,6 +46,12 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, in out/docs; it runs each recipe that has changed. QUICK=1 runs them in their quick mode.
+docs: setup
+	$(BIN)/speechkit models fetch tiny.en
+	SPEECHKIT_OFFLINE=1 $(BIN)/python -m sphinx -W --keep-going -d out/doctrees docs out/docs
+	@echo "the site: out/docs/index.html"
+
 bench: setup
 	$(BIN)/python -m pip install --editable '.[dev,bench]'
 	$(BIN)/python benchmarks/turn.py
@@ -57,5 +63,5 @@ bench: setup
 	$(BIN)/python benchmarks/robustness.py
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) out build dist docs/recipes *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
