@@ -19,6 +19,7 @@ $(VENV)/weights: $(VENV)/installed speechkit/catalog.py
 	$(BIN)/speechkit models fetch base
 	$(BIN)/speechkit models fetch en_US-joe-medium
 	$(BIN)/speechkit models fetch spkrec-ecapa-voxceleb
+	$(BIN)/speechkit models fetch all-MiniLM-L6-v2
 	@touch $@
 
 # One spoken turn. QUESTION=my.m4a asks a recording; without it the voice asks a question itself.
@@ -49,7 +50,8 @@ lint: $(VENV)/installed
 # The site, in out/docs; it runs each recipe that has changed. QUICK=1 runs them in their quick mode.
 docs: setup
 	$(BIN)/speechkit models fetch tiny.en
-	SPEECHKIT_OFFLINE=1 $(BIN)/python -m sphinx -W --keep-going -d out/doctrees docs out/docs
+	@mkdir -p out/source && rm -f out/source/*.* && ln -s $(CURDIR)/docs/*.md $(CURDIR)/docs/*.rst out/source
+	SPEECHKIT_OFFLINE=1 $(BIN)/python -m sphinx -W --keep-going -c docs -d out/doctrees out/source out/docs
 	@echo "the site: out/docs/index.html"
 
 bench: setup
@@ -61,7 +63,8 @@ bench: setup
 	$(BIN)/python benchmarks/tts.py
 	$(BIN)/python benchmarks/margin.py
 	$(BIN)/python benchmarks/robustness.py
+	$(BIN)/python benchmarks/loop.py
 
 clean:
-	rm -rf $(VENV) out build dist docs/recipes *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,5 @@
-"""How Sphinx builds the site: `make docs`."""
+"""How Sphinx builds the site: `make docs`, from links to the pages here, which lie in out/source."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -8,8 +7,12 @@ from pathlib import Path
 from docutils import nodes
 
 DOCS = Path(__file__).parent
-RECIPES = DOCS.parent / "recipes"
-sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # our extensions; the package
+ROOT = DOCS.parent
+READMES = {
+    "index": ROOT / "README.md",
+    "recipes": ROOT / "recipes" / "README.md",
+}  # page → its text
+sys.path[:0] = [str(DOCS), str(ROOT)]  # our extensions; the package
 
 from speechkit import __version__  # noqa: E402
 
@@ -50,9 +53,8 @@ napoleon_use_ivar = True  # attributes as a list, not as entries of their own
 napoleon_use_rtype = False
 
 # The recipes
-os.environ |= {"MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}  # no windows, no progress bars
 sphinx_gallery_conf = {
-    "examples_dirs": "../recipes",
+    "examples_dirs": "../../recipes",
     "gallery_dirs": "recipes",
     "backreferences_dir": "recipes/uses",
     "filename_pattern": r"/\d\d_\w+\.py$",
@@ -69,16 +71,28 @@ sphinx_gallery_conf = {
 }
 
 
-def link_recipes(text: str) -> str:
-    """The links of recipes/README.md to sections of recipes, made links to their pages."""
-    return re.sub(r"\]\((\d\d_\w+)\.py", r"](recipes/\1.rst", text)
+LINKS = (  # in Markdown, and what they are on the site
+    (r"\]\((\.\./)?docs/", "]("),
+    (r"\]\((\.\./)?(recipes/)?(\d\d_\w+)\.py", r"](recipes/\3.rst"),
+    (r"\]\((\.\./)?recipes/README\.md", "](recipes.md"),
+    (r"\]\(\.\./README\.md", "](index.md"),
+)
 
 
-def read_readme(app, docname, source) -> None:
-    """The page of the recipes begins with their README."""
-    if docname == "recipes":
-        app.env.note_dependency(RECIPES / "README.md")
-        source[0] = link_recipes((RECIPES / "README.md").read_text("utf-8")) + "\n" + source[0]
+def link_pages(text: str) -> str:
+    """Links between files of the repository, made links between pages."""
+    for file, page in LINKS:
+        text = re.sub(file, page, text)
+    return text
+
+
+def read_page(app, docname, source) -> None:
+    """Two pages begin with a README; all link to pages."""
+    if path := READMES.get(docname):
+        app.env.note_dependency(path)
+        source[0] = f"{path.read_text('utf-8')}\n{source[0]}"
+    if "/" not in docname:
+        source[0] = link_pages(source[0])
 
 
 def note_sections(app, doctree) -> None:
@@ -101,6 +115,6 @@ def link_names(app, doctree, docname) -> None:
 
 
 def setup(app) -> None:
-    app.connect("source-read", read_readme)
+    app.connect("source-read", read_page)
     app.connect("doctree-resolved", link_names)
     app.connect("doctree-read", note_sections)

@@ -91,6 +91,7 @@ def _prepare(app) -> None:
 
 def setup(app) -> dict[str, bool]:
     os.environ.setdefault(OUT, str(Path(app.outdir).parent / "recipes"))
+    os.environ |= {"MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}  # no windows, no progress bars
     app.connect("builder-inited", _prepare, priority=1)  # before Sphinx-Gallery runs recipes
     app.connect("source-read", _leave_out_paths)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

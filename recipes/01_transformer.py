@@ -336,7 +336,7 @@ class Size:
     """Everything that fixes the number of parameters."""
 
     width: int = 64  # numbers per token, d
-    heads: int = 4
+    heads: int = 2  # each width / heads wide
     hidden: int = 256  # numbers inside the feed-forward network
     layers: int = 2  # on each side
     vocabulary: int = VOCABULARY  # tokens
@@ -470,7 +470,7 @@ def exact_match(model: Transformer, longest: int, count: int = 1000) -> float:
 
 
 if __name__ == "__main__":
-    LONGEST, STEPS = (6, 500) if QUICK else (10, 2500)
+    LONGEST, STEPS = (6, 300) if QUICK else (8, 1500)
     model = new_model(Size())
     match_before = exact_match(model, LONGEST)
     losses = train(model, STEPS, LONGEST)
@@ -488,7 +488,8 @@ if __name__ == "__main__":
 #
 # The weights of attention can be looked at. In cross-attention, the place that writes token t looks
 # at the source's token that comes out there: counted from the end. So the picture is a line from
-# the upper right to the lower left. In the decoder's self-attention everything right of the
+# the upper right to the lower left. It is not quite sharp, because the encoder's self-attention has
+# told each token about its neighbours. In the decoder's self-attention everything right of the
 # diagonal is empty, because the causal mask forbids it.
 
 if __name__ == "__main__":
@@ -498,22 +499,25 @@ if __name__ == "__main__":
     with torch.no_grad():
         model(source, target[:, :-1])
     mirror = torch.arange(LONGEST).flip(0)  # the source's place that target place t must copy
-    looks_right = torch.stack(
-        [  # [layers, heads]: share of the digits whose largest weight lies on the right place
-            (block.cross.weight[:, :, :LONGEST].argmax(dim=-1) == mirror).float().mean(dim=(0, 2))
-            for block in model.decoder
-        ]
+    weight = model.decoder[-1].cross.weight[:, :, :LONGEST]  # [batch, heads, digits, source]
+    error = (weight.argmax(dim=-1) - mirror).abs()  # places from the largest weight to the mirror
+    hits, near = ((error <= most).float().mean(dim=(0, 2)) for most in (0, 1))  # [heads]
+    head = int(hits.argmax())
+    mirror_share, near_share = hits[head].item(), near[head].item()
+    print(
+        f"last cross-attention, head {head + 1}: the largest weight lies on the digit to copy in "
     )
-    print("cross-attention's largest weight on the digit to copy, layers x heads:\n", looks_right)
-    mirror_share = looks_right.max().item()
-    layer, head = divmod(int(looks_right.argmax()), model.size.heads)
-    assert mirror_share > 0.9, "a head of cross-attention runs backwards through the source"
+    print(
+        f"{100 * mirror_share:.0f} % of the places, at most one beside it in {100 * near_share:.0f} %"
+    )
+    assert mirror_share > 0.8, "cross-attention runs backwards through the source"
+    assert near_share > 0.95, "where it misses, it takes the neighbour, who has heard of the digit"
 
     digits, written = list(spell(source[0])), list(spell(target[0, :-1]))
     panels = (
         ("encoder, mean of heads", model.encoder[-1].attention.weight[0].mean(0), digits, digits),
         ("decoder, mean of heads", model.decoder[-1].attention.weight[0].mean(0), written, written),
-        (f"cross, head {head + 1}", model.decoder[layer].cross.weight[0, head], written, digits),
+        (f"cross, head {head + 1}", model.decoder[-1].cross.weight[0, head], written, digits),
     )
     figure, row = plt.subplots(1, 3, figsize=(12, 4.6), constrained_layout=True)
     for axes, (title, weight, asking, answering) in zip(row, panels, strict=True):

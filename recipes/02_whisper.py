@@ -12,7 +12,7 @@ The questions this answers, by their numbers in the list of questions:
 * 21: who uses the encoder alone, the decoder alone, or both
 
 It needs the weights of Whisper ``base``, fetched once, and openai-whisper to be compared with.
-It takes TIMES02 on two processor cores.
+It takes half a minute in quick mode and a minute in full, on two processor cores.
 
 The problem: a recording of up to 30 seconds goes in, and text comes out, in any of about a hundred
 languages, with times. Whisper treats this as translation from sound to words. An encoder turns the
@@ -53,7 +53,8 @@ from speechkit.asr.openai import load_engine
 # top, 100 columns per second, and in each cell the logarithm of the energy. Every recording is
 # filled up with silence to 30 seconds, so the picture always has 80 rows and 3000 columns.
 #
-# For the samples :math:`x`, a Hann window :math:`w` of 400 samples (25 ms) and a hop of 160 (10 ms):
+# For the samples :math:`x`, a Hann window :math:`w` of 400 samples (25 ms) and a hop of 160 (10
+# ms):
 #
 # .. math::
 #
@@ -139,8 +140,8 @@ if __name__ == "__main__":
 # ---------
 #
 # Attention lets each position fetch information from others. A position asks with a query, the
-# others answer with a key and a value: where query and key fit, the value is taken. Several heads do
-# this side by side, each with its own projections, so that each can look for something else.
+# others answer with a key and a value: where query and key fit, the value is taken. Several heads
+# do this side by side, each with its own projections, so that each can look for something else.
 #
 # .. math::
 #
@@ -149,8 +150,9 @@ if __name__ == "__main__":
 #    \qquad Q = X W_Q + b_Q,\quad K = S W_K,\quad V = S W_V + b_V
 #
 # The source :math:`S` decides the kind. In self-attention it is :math:`X` itself. In
-# cross-attention :math:`X` comes from the decoder and :math:`S` from the encoder: the text asks, the
-# sound answers. Keys and values are made apart from the queries here, so that they can be kept.
+# cross-attention :math:`X` comes from the decoder and :math:`S` from the encoder: the text asks,
+# the sound answers. Keys and values are made apart from the queries here, so that they can be
+# kept.
 #
 # The key has no bias, because one would do nothing: it adds the same :math:`q \cdot b` to
 # all scores of a query, and the softmax takes no notice of what is added to all.
@@ -319,7 +321,7 @@ class DecoderBlock(EncoderBlock):
 
 
 class Decoder(nn.Module):
-    """Tokens [batch, n] and states -> logits [batch, n, vocabulary] of the token that follows each."""
+    """Tokens [batch, n] and states -> logits [batch, n, vocabulary] of what follows each."""
 
     def __init__(self, sizes: Sizes):
         super().__init__()
@@ -405,9 +407,9 @@ if __name__ == "__main__":
 # ----------------------------
 #
 # Count the matrices. With width :math:`d`, an attention has four of :math:`d \times d` and three
-# biases. The feed-forward network has two of :math:`4 d \times d`. A layer norm has a gain and a bias
-# per channel. The vocabulary costs :math:`d` numbers per token, once, since the output head is the
-# same table.
+# biases. The feed-forward network has two of :math:`4 d \times d`. A layer norm has a gain and a
+# bias per channel. The vocabulary costs :math:`d` numbers per token, once, since the output head
+# is the same table.
 #
 # .. math::
 #
@@ -480,8 +482,9 @@ if __name__ == "__main__":
 #
 # The network above, filled with OpenAI's weights, computes what OpenAI's package computes. Every
 # name in the file finds its place. In float64 the logits agree to the last rounding of OpenAI's
-# module, which gives them in float32. In float32 they differ by about 0.0001, because sums that run
-# in another order are rounded in another way; our own network differs from itself in float64 as much.
+# module, which gives them in float32. In float32 they differ by about 0.0001, because sums that
+# run in another order are rounded in another way; our own network differs from itself in float64
+# as much.
 #
 # What goes in and what comes out is printed as shapes: samples, log-mel, states, and for each token
 # one logit per entry of the vocabulary. In cross-attention there is a query per token and a key per
@@ -496,7 +499,7 @@ def filled(sizes: Sizes, weights: dict[str, Tensor]) -> Whisper:
 
 
 def in_float64(reference: nn.Module) -> nn.Module:
-    """OpenAI's module in float64 but for its output; its norms, which go through float32, replaced."""
+    """OpenAI's module in float64, with norms that do not go through float32."""
     exact = deepcopy(reference).double()
     for module in exact.modules():
         if isinstance(module, nn.LayerNorm):
@@ -519,7 +522,8 @@ if __name__ == "__main__":
     cache = model.decoder.new_cache()
     logits, attention = model.decoder(tokens, states, cache)
     shapes = {
-        "samples": whole[0], "log-mel": mels[0], "states": states, "tokens": tokens, "logits": logits,
+        "samples": whole[0], "log-mel": mels[0], "states": states,
+        "tokens": tokens, "logits": logits,
         "keys in self-attention, one per token": cache[0]["self"][0],
         "keys in cross-attention, one per moment": cache[0]["cross"][0],
         "weights of all cross-attention": attention,
@@ -550,9 +554,9 @@ if __name__ == "__main__":
 # and of all earlier tokens. Keeping those of the sound saves most of the work. Keeping those of the
 # text as well makes the cost of a step almost independent of the length of the text.
 #
-# Training needs no cache. The whole text is known, the mask hides the future, and one pass gives the
-# logits of all positions; the loss is the mean of :math:`-\log p(\text{next token})`. That one pass
-# gives the logits of the steps is shown here too, in float64.
+# Training needs no cache. The whole text is known, the mask hides the future, and one pass gives
+# the logits of all positions; the loss is the mean of :math:`-\log p(\text{next token})`. That
+# one pass gives the logits of the steps is shown here too, in float64.
 
 
 def step_by_step(model: Whisper, states: Tensor, tokens: Tensor, keep: tuple[str, ...]) -> Tensor:
@@ -593,9 +597,10 @@ if __name__ == "__main__":
 # Where the decoder looks
 # -----------------------
 #
-# Cross-attention can be looked at. Each row below is a token about to be written, each column a moment
-# of the sound. Some heads follow the speech word by word; the list of eight of them comes with the
-# weights. Others rest: most of their attention lies on the silence that fills the window.
+# Cross-attention can be looked at. Each row below is a token about to be written, each column a
+# moment of the sound. Some heads follow the speech word by word; the list of eight of them comes
+# with the weights. Others rest: most of their attention lies on the silence that fills the
+# window.
 
 
 SECONDS_AFTER = 2  # s of silence that the picture shows
@@ -606,11 +611,13 @@ def draw_attention(mel: Tensor, panels: dict[str, Tensor], labels: list[str]) ->
     moments = next(iter(panels.values())).shape[1]
     end = moments * 2 * HOP / RATE  # s
     figure, axes = plt.subplots(3, 1, figsize=(9, 14), sharex=True, height_ratios=(2, 3, 3))
-    axes[0].imshow(mel[:, : 2 * moments], origin="lower", aspect="auto", extent=(0, end, 0, 80))
+    axes[0].imshow(
+        mel[:, : 2 * moments].numpy(), origin="lower", aspect="auto", extent=(0, end, 0, 80)
+    )
     axes[0].set(ylabel="mel band", title="What the encoder sees: the log-mel")
     for axis, (title, weights) in zip(axes[1:], panels.items(), strict=True):
         extent, top = (0, end, len(weights) - 0.5, -0.5), float(weights.quantile(0.995))
-        axis.imshow(weights, aspect="auto", extent=extent, cmap="magma", vmax=top)
+        axis.imshow(weights.numpy(), aspect="auto", extent=extent, cmap="magma", vmax=top)
         axis.set(ylabel="token about to be written", title=title)
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
     axes[2].set_xlabel("time, s")
@@ -648,31 +655,32 @@ if __name__ == "__main__":
 # Whisper beside the standard Transformer
 # ---------------------------------------
 #
-# Whisper is the encoder–decoder Transformer of 2017 with little changed. The input is sound instead
-# of words, the norm comes before each part instead of after it, and the tasks are tokens. The rest of
-# what makes it Whisper is its training data and the rules of its search, not its network.
+# Whisper is the encoder–decoder Transformer of 2017 with little changed. The input is sound
+# instead of words, the norm comes before each part instead of after it, and the tasks are tokens.
+# The rest of what makes it Whisper is its training data and the rules of its search, not its
+# network.
 #
 # .. csv-table::
 #    :delim: |
 #    :header: "", "Transformer (Vaswani et al. 2017)", "Whisper"
 #
 #    enters the encoder | token vectors times :math:`\sqrt{d}` | log-mel, two convolutions with GELU
-#    positions, encoder | sinusoids, sine and cosine in turn | sinusoids, all sines, then all cosines
+#    positions, encoder | sinusoids, sine and cosine in turn | sinusoids, first the sines
 #    positions, decoder | sinusoids | learned
-#    layer norm | after each part: :math:`\mathrm{LN}(x + f(x))` | before: :math:`x + f(\mathrm{LN}(x))`
+#    layer norm | after: :math:`\mathrm{LN}(x + f(x))` | before: :math:`x + f(\mathrm{LN}(x))`
 #    last layer norm | none | one at the end of each stack
 #    activation | ReLU | GELU
 #    biases in attention | none | on query, value and output, none on the key
 #    feed-forward width | :math:`4 d` | :math:`4 d`
 #    output head | tied to the token vectors | tied to the token vectors
-#    masks | padding; the future in the decoder | the future in the decoder; padding is heard as silence
+#    masks | padding; the future in the decoder | the future in the decoder; padding is silence
 #    enters the decoder | the text so far | language, task and times as tokens, and the text so far
 #    loss | cross-entropy, smoothed labels | cross-entropy
 #    search | beams with a length penalty | greedy or beams, with rules on the tokens
 #
-# The proof of the resemblance: PyTorch's own ``nn.Transformer``, told to put the norm first and to use
-# GELU, takes Whisper's weights (with zero for the bias of the keys) and gives Whisper's logits. It has
-# one bias more per attention, and nothing else more or less.
+# The proof of the resemblance: PyTorch's own ``nn.Transformer``, told to put the norm first and
+# to use GELU, takes Whisper's weights (with zero for the bias of the keys) and gives Whisper's
+# logits. It has one bias more per attention, and nothing else more or less.
 #
 # Both halves are needed because sound and text are two sequences. An encoder alone reads: BERT and
 # wav2vec 2.0 give vectors, to be classified or compared. A decoder alone writes on from what it has
@@ -739,9 +747,9 @@ if __name__ == "__main__":
 # What this does not do
 # ---------------------
 #
-# It computes probabilities and searches for no text: the next step is the recipe ``whisper_search``.
-# It does not train the network, and it stays in float32, where OpenAI's package can use half
-# precision. It reads one window of 30 seconds.
+# It computes probabilities and searches for no text: the next step is the recipe
+# ``whisper_search``. It does not train the network, and it stays in float32, where OpenAI's
+# package can use half precision. It reads one window of 30 seconds.
 #
 # Exercises
 # ---------
@@ -759,8 +767,8 @@ if __name__ == "__main__":
 #
 # * A. Radford, J. W. Kim, T. Xu, G. Brockman, C. McLeavey, I. Sutskever. 2022. Robust Speech
 #   Recognition via Large-Scale Weak Supervision.
-# * A. Vaswani, N. Shazeer, N. Parmar, J. Uszkoreit, L. Jones, A. N. Gomez, L. Kaiser, I. Polosukhin.
-#   2017. Attention Is All You Need.
-# * R. Xiong, Y. Yang, D. He, K. Zheng, S. Zheng, C. Xing, H. Zhang, Y. Lan, L. Wang, T. Liu. 2020. On
-#   Layer Normalization in the Transformer Architecture.
+# * A. Vaswani, N. Shazeer, N. Parmar, J. Uszkoreit, L. Jones, A. N. Gomez, L. Kaiser,
+#   I. Polosukhin. 2017. Attention Is All You Need.
+# * R. Xiong, Y. Yang, D. He, K. Zheng, S. Zheng, C. Xing, H. Zhang, Y. Lan, L. Wang, T. Liu.
+#   2020. On Layer Normalization in the Transformer Architecture.
 # * D. Hendrycks, K. Gimpel. 2016. Gaussian Error Linear Units (GELUs).

@@ -76,7 +76,7 @@ class Throat:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Throat":
         """A person: up to half an octave in pitch, a sixth in resonances, 3 dB in brightness."""
-        return cls(2 ** rng.uniform(-0.3, 0.5), 2 ** rng.uniform(-0.2, 0.25), rng.uniform(-3, 3))
+        return cls(2 ** rng.uniform(-0.4, 0.7), 2 ** rng.uniform(-0.25, 0.3), rng.uniform(-3, 3))
 
 
 def envelope(log_magnitude: Tensor, rate: int) -> Tensor:
@@ -230,7 +230,7 @@ def prepare(people: list[list[sk.Audio]], noises: list[sk.Audio], seed: int) -> 
 
     def in_noise(audio: sk.Audio) -> sk.Audio:
         noise = noises[rng.integers(len(noises))]
-        return add_noise(audio, noise, rng.uniform(0, 15), seed=int(rng.integers(1 << 30)))
+        return add_noise(audio, noise, rng.uniform(5, 20), seed=int(rng.integers(1 << 30)))
 
     clean = [[bank(audio) for audio in person] for person in people]
     return People(clean, [[bank(in_noise(audio)) for audio in person] for person in people])
@@ -290,7 +290,7 @@ def draw_batch(
             item = stretch(bank, int(rng.integers(len(bank))), CROP_FRAMES)
             if settings.masks:
                 seed = int(rng.integers(1 << 30))
-                item = spec_augment(item.T, time_width=15, bin_width=8, seed=seed).T
+                item = spec_augment(item.T, time_width=10, bin_width=6, seed=seed).T
             items.append(item)
     return torch.stack(items), torch.from_numpy(labels)
 

@@ -12,7 +12,8 @@ from speechkit.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ELSEWHERE = ("make ", "source ", "speechkit demo")  # tested by CI itself and in test_demo.py
+# Tested by CI itself, in test_demo.py and in test_recipe_*.py.
+ELSEWHERE = ("make ", "source ", "speechkit demo", "python recipes/")
 
 
 def blocks(page: Path, language: str) -> list[str]:

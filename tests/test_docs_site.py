@@ -11,7 +11,9 @@ import pytest
 
 import speechkit as sk
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "recipes" / "README.md", *sorted(DOCS.glob("*.md"))]
 RECIPE = '''"""
 A small recipe
 ==============
@@ -42,12 +44,21 @@ if __name__ == "__main__":
     keep_picture(figure, "a_picture")
     keep_sound(sk.Audio(np.zeros(1600, "float32"), 16_000), "a_sound")
 '''
-INDEX = "Start\n=====\n\n.. toctree::\n   :glob:\n\n   recipes/[0-9]*\n"
+START = "Start\n=====\n\n.. toctree::\n   :glob:\n\n   recipes/[0-9]*\n"
 
 
 def test_every_public_name_is_on_the_page_of_names():
     shown = re.findall(r"^\.\. auto\w+:: (\w+)$", (DOCS / "api.rst").read_text(), re.M)
     assert set(sk.__all__) <= set(shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_pages(extension, page):
+    """What is no page of the site would be a warning of its build."""
+    text = extension("conf").link_pages(page.read_text())
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        file = ROOT / target.replace(".rst", ".py") if "/" in target else DOCS / target
+        assert file.is_file(), target
 
 
 @pytest.fixture
@@ -142,15 +153,15 @@ def test_a_formula_that_cannot_be_shown_warns(extension, monkeypatch, formula):
 def test_a_site_of_a_small_recipe(extension, tmp_path):
     """The real configuration, over other sources: no warning, and nothing from elsewhere."""
     extension("scraper")
-    docs, recipes = tmp_path / "docs", tmp_path / "recipes"
-    docs.mkdir()
+    source, recipes = tmp_path / "out" / "source", tmp_path / "recipes"
+    source.mkdir(parents=True)
     recipes.mkdir()
-    (docs / "index.rst").write_text(INDEX)
+    (source / "start.rst").write_text(START)
     (recipes / "01_small.py").write_text(RECIPE)
     (recipes / "README.md").write_text("# Recipes\n")
-    (recipes / "common.py").write_text((DOCS.parent / "recipes" / "common.py").read_text())
+    (recipes / "common.py").write_text((ROOT / "recipes" / "common.py").read_text())
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", str(DOCS)]
-    build += [str(docs), str(tmp_path / "out" / "docs")]
+    build += ["-D", "root_doc=start", str(source), str(tmp_path / "out" / "docs")]
     environment = {k: v for k, v in os.environ.items() if k != "SPEECHKIT_RECIPES_OUT"}
     for _ in range(2):  # the second time it does not run again
         done = subprocess.run(
@@ -166,4 +177,4 @@ def test_a_site_of_a_small_recipe(extension, tmp_path):
     for file in re.findall(r'<(?:img|audio|script|link)\b[^>]* (?:src|href)="([^"#?]+)', page):
         assert (site / "recipes" / file).exists(), file
     assert not (site / "recipes" / "common.html").exists()
-    assert (tmp_path / "docs" / "recipes" / "images" / "sphx_glr_01_small_001.png").is_file()
+    assert (source / "recipes" / "images" / "sphx_glr_01_small_001.png").is_file()

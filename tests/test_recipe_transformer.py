@@ -37,7 +37,8 @@ def test_it_learns_to_turn_strings_around_and_looks_backwards(recipe):
     ran = recipe("transformer")
     assert ran["match_before"] < 0.01
     assert ran["match_after"] > 0.99
-    assert ran["mirror_share"] > 0.9
+    assert ran["mirror_share"] > 0.8
+    assert ran["near_share"] > 0.95
     weight = ran["model"].decoder[-1].attention.weight
     assert weight.triu(1).abs().max() == 0
 
@@ -81,9 +82,9 @@ def test_each_mask_stops_its_leak(attention_recipe):
 
 
 def test_without_the_causal_mask_the_loss_lies(attention_recipe):
-    (loss, match), (loss_without, match_without) = attention_recipe["causal_results"].values()
-    assert loss_without < loss
-    assert match_without < match
+    steps, match = attention_recipe["steps_to_low"], attention_recipe["match"]
+    assert steps["without"] < steps["with"]
+    assert match["without"] < 0.2 < 0.9 < match["with"]
 
 
 def test_the_decoder_asks_and_the_encoder_learns_through_the_answer(attention_recipe):
@@ -106,7 +107,7 @@ def test_adding_positions_is_concatenating_them_later(attention_recipe):
     assert attention_recipe["split_difference"] < 1e-10
     assert attention_recipe["added_difference"] < 1e-6
     assert attention_recipe["three_matrices_rest"] > 0.1  # it fits one matrix, not three
-    assert attention_recipe["named_right"] > 0.99
+    assert min(attention_recipe["found_again"].values()) > 0.99
     assert 0.1 < attention_recipe["concatenation_cost"] < 0.2
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,6 +31,7 @@ SAMPLE_OF_OWN_VOICE = "This is my own voice, and I should know it when I hear it
 OWN = 0.4  # cosine to the loop's own voice from which on it is its echo
 VOICE_S = 10.0  # seconds of a turn that its speaker is known by, the last ones
 PAUSE_S = 0.2  # between two sentences of a reply
+_own_voices: WeakKeyDictionary[Pipeline, Embedding] = WeakKeyDictionary()  # loops may share a kit
 
 
 @dataclass
@@ -75,14 +77,13 @@ class Worker:
         self._speculative = bool(getattr(respond, "speculative", False))
         self._hearing = ThreadPoolExecutor(1, "speechkit-hear")
         self._answering = ThreadPoolExecutor(1, "speechkit-answer")
-        self._own_voice: Embedding | None = None
 
     def warm_up(self) -> None:
         """Load and use all models once."""
         self.kit.load()
         self.kit.asr.warm_up()
         self.kit.voice.warm_up()
-        self._own_voice = self.kit.encoder.embed(self.kit.voice.synthesize(SAMPLE_OF_OWN_VOICE))
+        self._own_voice()
         if hasattr(self.respond, "warm_up"):
             self.respond.warm_up()
 
@@ -129,11 +130,16 @@ class Worker:
         return self.kit.asr.transcribe(audio, language=self.language, retry=False).text
 
     def _is_somebody(self, samples: Samples) -> bool:
-        if self._own_voice is None:
-            self._own_voice = self.kit.encoder.embed(self.kit.voice.synthesize(SAMPLE_OF_OWN_VOICE))
-        own = similarity(self._own_voice, self.kit.encoder.embed((SAMPLE_RATE, samples)))
+        own = similarity(self._own_voice(), self.kit.encoder.embed((SAMPLE_RATE, samples)))
         log.debug("somebody speaks during the reply; cosine to its own voice %.2f", own)
         return own < OWN and any(map(str.isalnum, self._words(samples)))
+
+    def _own_voice(self) -> Embedding:
+        """Of the kit's voice, made once."""
+        if self.kit not in _own_voices:
+            spoken = self.kit.voice.synthesize(SAMPLE_OF_OWN_VOICE)
+            _own_voices[self.kit] = self.kit.encoder.embed(spoken)
+        return _own_voices[self.kit]
 
     def _hear(self, answer: Answer, before: str, samples: Samples) -> None:
         start = time.perf_counter()
