@@ -50,7 +50,7 @@ lint: $(VENV)/installed
 # The site, in out/docs; it runs each recipe that has changed. QUICK=1 runs them in their quick mode.
 docs: setup
 	$(BIN)/speechkit models fetch tiny.en
-	@mkdir -p out/source && rm -f out/source/*.* && ln -s $(CURDIR)/docs/*.md $(CURDIR)/docs/*.rst out/source
+	@mkdir -p out/source && rm -f out/source/*.* && cp -p docs/*.md docs/*.rst out/source
 	SPEECHKIT_OFFLINE=1 $(BIN)/python -m sphinx -W --keep-going -c docs -d out/doctrees out/source out/docs
 	@echo "the site: out/docs/index.html"
 

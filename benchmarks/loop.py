@@ -134,7 +134,9 @@ def show(result: dict[str, Any]) -> None:
         "from the decision to the first sample": [turn["timings"]["wait"] for turn in whole],
         "  of the plain loop": [turn["plain_wait"] for turn in whole],
         "from the end of speech to the first sample": [turn["from_end"] for turn in whole],
-        "  of the plain loop, from there": [turn["plain_wait"] + result["silence"] for turn in whole],
+        "  of the plain loop, from there": [
+            turn["plain_wait"] + result["silence"] for turn in whole
+        ],
     }
     for stage in ("silence", "hear", "recognise", "answer", "speak"):
         rows[f"stage: {stage}"] = [turn["timings"].get(stage, 0.0) for turn in whole]

@@ -156,8 +156,12 @@ def build_speak(desk: Desk) -> tuple[gr.Dropdown, Speaking]:
                 EXAMPLE, label="Text", lines=5, max_length=MAX_CHARACTERS, elem_id="text"
             )
             with gr.Row():
-                voice = gr.Dropdown([("default", "")], label="Voice", elem_id="voice")
-                speed = gr.Slider(0.5, 2.0, 1.0, step=0.05, label="Speed", elem_id="speed")
+                voice = gr.Dropdown(
+                    [("default", "")], label="Voice", elem_id="voice", min_width=220
+                )
+                speed = gr.Slider(
+                    0.5, 2.0, 1.0, step=0.05, label="Speed", elem_id="speed", min_width=220
+                )
             speak = gr.Button("Speak", variant="primary", elem_id="speak")
             block(
                 asset("speak.html"),

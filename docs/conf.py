@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `make docs`, from links to the pages here, which lie in out/source."""
+"""How Sphinx builds the site: `make docs`, from a copy of these pages in out/source."""
 
 import re
 import sys

@@ -78,13 +78,17 @@ def _leave_out_paths(app, docname, source) -> None:
 
 
 def _prepare(app) -> None:
-    """The folders; after a change from quick to full all recipes run again."""
+    """The folders, without pages of recipes that are gone; from quick to full all run again."""
     made = Path(app.srcdir, "recipes")
     mode = " ".join(["mode", *arguments({}, {})])
     if made.is_dir() and not (made / mode).is_file():
         shutil.rmtree(made)
     (made / "sounds").mkdir(parents=True, exist_ok=True)
     (made / mode).touch()
+    recipes = Path(app.srcdir, app.config.sphinx_gallery_conf["examples_dirs"])
+    for page in made.glob("*.rst"):
+        if not (recipes / page.with_suffix(".py").name).is_file():
+            page.unlink()
     Path(os.environ[OUT]).mkdir(parents=True, exist_ok=True)
     app.config.html_static_path.append(str(Path(app.srcdir, SOUNDS)))
 

@@ -504,11 +504,9 @@ if __name__ == "__main__":
     hits, near = ((error <= most).float().mean(dim=(0, 2)) for most in (0, 1))  # [heads]
     head = int(hits.argmax())
     mirror_share, near_share = hits[head].item(), near[head].item()
+    print(f"last cross-attention, head {head + 1}: largest weight on the digit to copy in ")
     print(
-        f"last cross-attention, head {head + 1}: the largest weight lies on the digit to copy in "
-    )
-    print(
-        f"{100 * mirror_share:.0f} % of the places, at most one beside it in {100 * near_share:.0f} %"
+        f"{100 * mirror_share:.0f} % of places, at most one beside it in {100 * near_share:.0f} %"
     )
     assert mirror_share > 0.8, "cross-attention runs backwards through the source"
     assert near_share > 0.95, "where it misses, it takes the neighbour, who has heard of the digit"

@@ -42,8 +42,8 @@ verification = importlib.import_module("06_speaker_verification")
 FFT = 1024  # samples of a frame in which the envelope is moved
 QUEFRENCY_S = 0.0024  # ripples of the spectrum slower than this are resonances, not pitch
 REFERENCE_HZ = 1000.0  # where the tilt leaves the level as it is
-CROP_FRAMES, TEST_FRAMES = 150, 200  # frames that training and testing hear of a recording
-SPEAKERS, EACH = 16, 3  # of a batch: speakers, and recordings of each
+CROP_FRAMES, TEST_FRAMES = 100, 200  # frames that training and testing hear of a recording
+SPEAKERS, EACH = 16, 2  # of a batch: speakers, and recordings of each
 SPEEDS = (0.9, 1.1)  # of a speaker who counts as another one
 
 # %%
@@ -186,13 +186,13 @@ if __name__ == "__main__":
 # A network trained on clean speech learns the clean speech's accidents. So it hears each recording
 # in several guises, and what stays the same in all of them is the speaker.
 #
-# - Noise: to a copy of each recording other voices, all at once, or hiss are added, 0 to 15 dB
+# - Noise: to a copy of each recording other voices, all at once, or hiss are added, 5 to 20 dB
 #   below the speech.
 # - Speed: the recordings of a person at 0.9 and 1.1 of the speed count as two further people, since
 #   their pitch is another. That makes three times as many classes.
 # - SpecAugment: in training, bands of frequency and stretches of time are hidden at random.
 #
-# A recording is kept as its filter bank; from it a stretch of 1.5 seconds is cut for a batch.
+# A recording is kept as its filter bank; from it a stretch of one second is cut for a batch.
 
 
 @dataclass(frozen=True)
@@ -270,8 +270,8 @@ class Settings:
     """What can be tuned."""
 
     loss: str = "aam"  # or softmax, triplet, ge2e
-    margin: float = 0.2  # radians
-    scale: float = 30.0
+    margin: float = 0.1  # radians
+    scale: float = 20.0
     channels: int = 64
     noise: bool = True
     speeds: bool = True
@@ -339,7 +339,7 @@ def train(
     directions = nn.Parameter(torch.randn(classes, ecapa.EMBEDDING) / ecapa.EMBEDDING**0.5)
     trained = [*network.parameters(), directions]
     optimiser = torch.optim.Adam(trained, weight_decay=2e-5)
-    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=epochs * steps)
+    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=epochs * steps)
     rates, losses = [errors(network, strangers)], []
     for _ in range(epochs):
         network.train()
@@ -359,8 +359,9 @@ def train(
 
 
 # %%
-# Does it learn? The error on people it has never heard falls, from epoch to epoch. Before the first
-# it is not 50 %: even random weights let a loud band through, and pitch and resonances differ.
+# Does it learn? The error on people it has never heard is lower after the training than before it,
+# sooner for clean speech than in noise. The pictures show the recordings of ten of them, a colour
+# for each.
 
 
 def draw_training(
@@ -384,7 +385,9 @@ def draw_training(
 
 
 if __name__ == "__main__":
-    base, (epochs, steps) = Settings(), (4, 20) if QUICK else (10, 60)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two only wait for each other on layers as small as these
+    base, (epochs, steps) = Settings(), (3, 40) if QUICK else (8, 60)
     real_held_out = None
     if real_folder:
         real = real_people(real_folder)
@@ -432,8 +435,9 @@ def variants() -> dict[str, tuple[Settings, int]]:
         "triplet, margin 0.3": {"loss": "triplet", "margin": 0.3},
         "GE2E, scale 10": {"loss": "ge2e", "scale": 10.0},
         "margin 0": {"margin": 0.0},
-        "margin 0.4": {"margin": 0.4},
+        "margin 0.3": {"margin": 0.3},
         "scale 10": {"scale": 10.0},
+        "scale 30": {"scale": 30.0},
         "32 channels": {"channels": 32},
         "128 channels": {"channels": 128},
         "no noise": {"noise": False},
@@ -445,7 +449,7 @@ def variants() -> dict[str, tuple[Settings, int]]:
 
 
 if __name__ == "__main__":
-    short = (2, 15) if QUICK else (4, 40)
+    short = (1, 15) if QUICK else (2, 60)
     table = {}
     print("setting                 EER clean   EER in noise   seconds")
     for name, (settings, seed) in variants().items():
@@ -480,6 +484,7 @@ if __name__ == "__main__":
         real_eer_untrained, real_eer = found_rates
         print(f"{len(trials)} trials of real people: EER {real_eer:.1%}, ", end="")
         print(f"{real_eer_untrained:.1%} untrained")
+    torch.set_num_threads(threads)
     if real_held_out:
         before, after = errors(untrained, real_held_out), errors(network, real_held_out)
         print(
@@ -500,7 +505,7 @@ if __name__ == "__main__":
 # Exercises
 # ---------
 #
-# 1. Raise the margin slowly from 0 over the epochs. Does the training with a margin of 0.4 like it?
+# 1. Raise the margin slowly from 0 over the epochs. Does the training with a margin of 0.3 like it?
 # 2. Count the same people at other speeds as the same speakers. What does the error do, and why?
 # 3. Add rooms: ``speechkit.augment.add_reverb`` with decaying noise for an impulse response.
 # 4. Give the made people a fourth number, such as the pace of speech, and hold it out.

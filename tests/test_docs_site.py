@@ -163,11 +163,17 @@ def test_a_site_of_a_small_recipe(extension, tmp_path):
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", str(DOCS)]
     build += ["-D", "root_doc=start", str(source), str(tmp_path / "out" / "docs")]
     environment = {k: v for k, v in os.environ.items() if k != "SPEECHKIT_RECIPES_OUT"}
+    picture = tmp_path / "out" / "recipes" / "a_picture.png"
+    written = set()
     for _ in range(2):  # the second time it does not run again
+        (source / "recipes").mkdir(exist_ok=True)
+        (source / "recipes" / "99_gone.rst").touch()
         done = subprocess.run(
             build, capture_output=True, text=True, env=environment | {"QUICK": "1"}
         )
         assert done.returncode == 0, done.stderr
+        written.add(picture.stat().st_mtime_ns)
+    assert len(written) == 1
     site = tmp_path / "out" / "docs"
     page = (site / "recipes" / "01_small.html").read_text()
     assert "half of seven: 3.5 True" in page
@@ -176,5 +182,6 @@ def test_a_site_of_a_small_recipe(extension, tmp_path):
     assert '<audio controls preload="metadata" src="../_static/01_small-' in page
     for file in re.findall(r'<(?:img|audio|script|link)\b[^>]* (?:src|href)="([^"#?]+)', page):
         assert (site / "recipes" / file).exists(), file
-    assert not (site / "recipes" / "common.html").exists()
+    for gone in ("common", "99_gone"):
+        assert not (site / "recipes" / f"{gone}.html").exists()
     assert (source / "recipes" / "images" / "sphx_glr_01_small_001.png").is_file()

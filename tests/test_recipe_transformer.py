@@ -61,6 +61,7 @@ def test_attention_and_the_whole_model_equal_torch(parameters_recipe):
 
 
 def test_the_root_keeps_the_weights_soft(attention_recipe):
+    assert all(abs(v / d - 1) < 0.1 for d, v in attention_recipe["score_variance"].items())
     scaled, unscaled = attention_recipe["scaled"], attention_recipe["unscaled"]
     assert all(2.0 < bits < 5.0 and slope > 0.05 for bits, slope in scaled)
     assert unscaled[-1][0] < 0.5
@@ -82,9 +83,9 @@ def test_each_mask_stops_its_leak(attention_recipe):
 
 
 def test_without_the_causal_mask_the_loss_lies(attention_recipe):
-    steps, match = attention_recipe["steps_to_low"], attention_recipe["match"]
+    steps, right = attention_recipe["steps_to_low"], attention_recipe["written_right"]
     assert steps["without"] < steps["with"]
-    assert match["without"] < 0.2 < 0.9 < match["with"]
+    assert right["without"] < 0.2 < 0.9 < right["with"]
 
 
 def test_the_decoder_asks_and_the_encoder_learns_through_the_answer(attention_recipe):
