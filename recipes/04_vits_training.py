@@ -6,7 +6,7 @@ Answers question 27 (VITS: components and training objectives) by training one, 
 19 (VAE against autoencoder), with what the trained encoder and prior are good for.
 
 Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use), which reads the sentences that a
-small VITS learns from. Takes about half a minute in quick mode and five in full, on two cores.
+small VITS learns from. Takes about a minute in quick mode and six in full, on two cores.
 
 The problem. ``04_vits_objective.py`` writes down five losses. Do they fall together? Does the search
 find the right alignment, when the model that it asks knows nothing at first and learns from what the
@@ -88,7 +88,7 @@ def collate(recordings: Sequence[Recording], alphabet: str) -> objective.Batch:
 if __name__ == "__main__":
     voice, random = vits.load_voice(), np.random.default_rng(0)
     texts = []
-    while len(texts) < (44 if QUICK else 140):
+    while len(texts) < (76 if QUICK else 140):
         text = " ".join(random.choice(WORDS, random.integers(3, 6))) + "."
         if text not in texts:
             texts.append(text)
@@ -193,10 +193,10 @@ if __name__ == "__main__":
 # memory of gradients (0.8), as for all adversarial training here, because what is learned from keeps
 # changing.
 
-STEPS = 90 if QUICK else 1200
+STEPS = 210 if QUICK else 1200
 BATCH = 8
 RATE = 2e-3  # of learning, falling to a twentieth along a cosine; 2e-4 for a large VITS
-EACH = 15 if QUICK else 60  # steps between checks
+EACH = 30 if QUICK else 60  # steps between checks
 
 
 def optimiser(module: nn.Module) -> torch.optim.Optimizer:
@@ -430,9 +430,8 @@ if __name__ == "__main__":
 # What this does not do
 # ---------------------
 #
-# It does not make a voice to use: the network is small, the
-# sound stops at 5.5 kHz, and there are ten words. Left out are several speakers, mixed precision and
-# validation by listening.
+# It does not make a voice to use: the network is small, the sound stops at 5.5 kHz, and there are ten
+# words. Left out are several speakers, mixed precision and validation by listening.
 #
 # Exercises
 # ---------
