@@ -10,7 +10,7 @@ Answers, from the list of questions:
   a tied output head are for.
 
 It needs PyTorch, and the classes of the recipe "The Transformer, from scratch". It takes
-QUICK_TIME, with ``--quick`` or without, on two processor cores.
+about 4 s, with ``--quick`` or without, on two processor cores.
 
 **The problem.** A model of a hundred thousand numbers or of a billion is trained by one rule: every
 number gets a gradient and moves against it. It helps to know how many there are before any is made,

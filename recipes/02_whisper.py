@@ -662,7 +662,7 @@ if __name__ == "__main__":
 #
 # .. csv-table::
 #    :delim: |
-#    :header: "", "Transformer (Vaswani et al. 2017)", "Whisper"
+#    :header: part | Transformer (Vaswani et al. 2017) | Whisper
 #
 #    enters the encoder | token vectors times :math:`\sqrt{d}` | log-mel, two convolutions with GELU
 #    positions, encoder | sinusoids, sine and cosine in turn | sinusoids, first the sines

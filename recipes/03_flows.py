@@ -7,7 +7,7 @@ and why they can both be trained and sampled. ``03_vits.py`` builds the voice fr
 file; ``04_vits_training.py`` trains them.
 
 Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use) and coqui-tts, whose curves are the
-reference. Takes about SECONDS.
+reference. Takes less than a minute.
 
 The problem. A network that has to give one number for "how long is this vowel?" gives the mean of all
 answers, and speech from means is dull. What is wanted is a probability density: one that can be

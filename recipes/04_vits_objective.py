@@ -6,7 +6,7 @@ Answers question 27 for the training objectives (VITS: components and training o
 part questions 3 (loss functions: L1, KL, adversarial, feature matching, and when) and 19 (VAE
 against autoencoder: where VITS uses a VAE).
 
-Needs no weights; coqui-tts and monotonic-alignment-search are the references. Takes about TIME.
+Needs no weights; coqui-tts and monotonic-alignment-search are the references. Takes less than a minute.
 ``04_vits_training.py`` trains a small VITS with what stands here.
 
 The problem. ``03_vits.py`` speaks by drawing latent frames :math:`z` from a density that the text

@@ -5,6 +5,7 @@ ECAPA-TDNN: a voice in 192 numbers
 **Answers** question 17 (TDNN and ECAPA-TDNN; the error rates are in
 ``06_speaker_verification.py``), question 16 for speakers (what goes in: a waveform, then a filter
 bank; what comes out: one embedding), and the network half of question 25 (speaker verification).
+``05_ecapa_inside.py`` goes on with what the trained network sees and attends to.
 
 **Needs** the weights of ``spkrec-ecapa-voxceleb`` and of the voice ``en_US-joe-medium``, which are
 fetched when missing. Recordings are used where there are some, and the voice where there are none.
@@ -25,11 +26,9 @@ speechbrain's module.
 import math
 import re
 from collections.abc import Callable
-from functools import partial
 
 import torch
-from common import QUICK, RATE, keep_picture, recorded, say
-from matplotlib.figure import Figure
+from common import QUICK, RATE, recorded, say
 from torch import Tensor, nn
 
 import speechkit as sk
@@ -536,180 +535,23 @@ if __name__ == "__main__":
     assert batch_difference < 1e-5, "the masks are not speechbrain's"
 
 # %%
-# How far one frame sees
-# ----------------------
-#
-# Without gates and pooling, a frame before the pooling sees 131 frames, 1.3 seconds. The first
-# layer reaches 2 frames. A block's last group has been through 7 convolutions of dilation
-# :math:`d`, so a block reaches :math:`7d`, and the three add up: :math:`2 + 7 \cdot (2 + 3 + 4) =
-# 65` to each side. With the gates a frame sees the whole recording, if faintly.
-
-
-def ungated(network: EcapaTdnn, depth: int, bands: Tensor) -> Tensor:
-    """The output of so many blocks, each gate held at 1: [batch, channels, frames]."""
-    x = network.first(bands)
-    for block in network.blocks[:depth]:
-        x = x + block.leave(block.around(block.enter(x)))
-    return x
-
-
-def field_by_hand(blocks: int) -> int:
-    """Frames that an output of the first layer and so many blocks sees."""
-    return 1 + 2 * (reach(5, 1) + (SCALE - 1) * sum(reach(3, d) for d in DILATIONS[:blocks]))
-
-
-def draw_field(slopes: dict[str, Tensor]) -> Figure:
-    """How strongly the middle frame depends on its neighbours, for each depth."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
-    for label, slope in slopes.items():
-        times = (torch.arange(len(slope)) - len(slope) // 2) * HOP / RATE
-        share = torch.where(slope > 0, slope / slope.max(), math.nan)
-        axes.semilogy(times, share, label=label)
-    axes.set(xlabel="seconds from the frame", ylabel="slope, the largest as 1")
-    axes.set_title("Each block sees further; the gates see the whole recording")
-    axes.legend(loc="lower right", fontsize="small")
-    return figure
-
-
-if __name__ == "__main__":
-    FIELD_FRAMES = 221  # longer than what is seen, so that the ends are out of sight
-    depths = range(len(DILATIONS) + 1)
-    slopes = [seen(partial(ungated, ecapa, depth), MELS, FIELD_FRAMES) for depth in depths]
-    field_frames = [context(slope) for slope in slopes]
-    fields_by_hand = [field_by_hand(depth) for depth in depths]
-    all_frames = torch.ones(1, 1, FIELD_FRAMES)
-    gated = seen(lambda bands: ecapa.frames(bands, all_frames), MELS, FIELD_FRAMES)
-    gated_field = context(gated)
-    seconds_seen = ((field_frames[-1] - 1) * HOP + WINDOW) / RATE
-    print(f"frames seen after 0, 1, 2, 3 blocks: {field_frames}; by hand {fields_by_hand}")
-    print(f"the last is {seconds_seen:.3f} s; with gates all {gated_field} of {FIELD_FRAMES}")
-    assert field_frames == fields_by_hand, "the measured context is not the computed one"
-    assert gated_field == FIELD_FRAMES, "the gates should see everything"
-    labels = [f"{depth} blocks: {field_frames[depth]} frames" for depth in depths]
-    drawn = dict(zip([*labels, "3 blocks with their gates"], [*slopes, gated], strict=True))
-    keep_picture(draw_field(drawn), "05_receptive_field")
-
-# %%
-# Where the attention lies
-# ------------------------
-#
-# Every one of the 3072 channels has its own weights over time. Their mean says which frames make
-# the embedding: speech more than silence, and some sounds more than others. The picture shows them
-# below the filter bank of the same sentence, as multiples of equal weights.
-
-
-def draw_attention(bands: Tensor, weights: Tensor) -> Figure:
-    """The filter bank [frames, bands], and the weights [channels, frames] times the frames."""
-    seconds = len(bands) * HOP / RATE
-    figure = Figure(figsize=(10, 8), layout="constrained")
-    top, middle, bottom = figure.subplots(3, 1, sharex=True)
-    extent = (0, seconds, 0, MELS)
-    image = top.imshow(bands.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
-    top.set(ylabel="band", title="The filter bank")
-    figure.colorbar(image, ax=top, label="dB from the band's mean")
-    ordered = weights[weights.argmax(dim=1).argsort()]  # by the moment a channel attends to most
-    extent = (0, seconds, len(weights), 0)
-    image = middle.imshow(ordered, aspect="auto", extent=extent, vmin=0, vmax=4)
-    middle.set(ylabel="channel, in order", title="Each channel attends to other moments")
-    figure.colorbar(image, ax=middle, label="weight, equal weights as 1")
-    bottom.plot(torch.arange(len(bands)) * HOP / RATE, weights.mean(dim=0))
-    bottom.axhline(1, color="0.6", linewidth=0.8)
-    bottom.set(xlabel="seconds", ylabel="mean weight", title="Speech counts for more than silence")
-    return figure
-
-
-if __name__ == "__main__":
-    shown = 1 if others else 0  # a real recording where there is one
-    with torch.inference_mode():
-        everything = torch.ones(1, 1, len(features[shown]))
-        gathered = ecapa.frames(features[shown].T[None], everything)
-        attention = ecapa.pool.attention(gathered, everything)[0]  # [channels, frames]
-    weights = attention * attention.shape[-1]  # 1 where all frames count alike
-    energy = decibels(waves[shown]).mean(dim=1)  # dB of each frame
-    order = energy.argsort(descending=True)
-    half = len(order) // 2
-    share_of_loud_half = float(attention[:, order[:half]].sum(dim=1).mean())
-    entropy = -(attention * attention.clamp(min=1e-30).log()).sum(dim=1)
-    frames_that_count = float(entropy.exp().mean())
-    print(f"the louder half of the frames has {share_of_loud_half:.0%} of the attention")
-    print(f"a channel's weights are worth {frames_that_count:.0f} of {len(energy)} equal frames")
-    assert share_of_loud_half > 0.5, "the attention does not prefer speech"
-    keep_picture(draw_attention(features[shown], weights), "05_attention")
-
-# %%
-# Batch norm, folded away
-# -----------------------
-#
-# After training a batch norm is one multiplication and one addition per channel. Where a linear
-# layer follows, both can move into that layer: :math:`W(ax + c) + b = (Wa)\,x + (Wc + b)`. Here
-# each batch norm comes after the rectifier, so it moves forwards into the next layer, not back into
-# its own convolution. Mirrored edges allow it, since what is mirrored is normalised already; zeros
-# at the edges would not, since a zero is not what the norm makes of a zero.
-
-
-def fold(norm: nn.BatchNorm1d, linear: nn.Linear) -> nn.Linear:
-    """One layer that does what the norm and then the layer do."""
-    factor = norm.weight / (norm.running_var + norm.eps).sqrt()  # a
-    shift = norm.bias - factor * norm.running_mean  # c
-    folded = nn.Linear(linear.in_features, linear.out_features)
-    folded.weight.data = linear.weight.data * factor.data
-    folded.bias.data = linear(shift).data  # W c + b
-    return folded
-
-
-if __name__ == "__main__":
-    folded = fold(ecapa.pool_norm, ecapa.embed)
-    with torch.inference_mode():
-        pooled = ecapa.pool(gathered, everything)
-        fold_difference = float(
-            (unit(folded(pooled)) - unit(ecapa.embed(ecapa.pool_norm(pooled)))).abs().max()
-        )
-    print(f"the last batch norm, folded into the last layer, changes {fold_difference:.1e}")
-    assert fold_difference < 1e-5, "folding changed the embedding"
-
-# %%
-# One voice, other voices
-# -----------------------
-#
-# The score of two recordings is the cosine of the angle between their embeddings. Two sentences of
-# one voice score high. The same voice played faster or slower, as from a tape, scores lower against
-# itself: its pitch and its resonances moved, so it is another throat.
-# ``06_speaker_verification.py`` measures how well the score decides.
-
-if __name__ == "__main__":
-    from speechkit.augment import change_speed
-
-    second = say("Nobody in the village had ever seen such a winter.", seed=1)
-    voices = [change_speed(audio, f) for f in (1.0, 0.8, 1.25) for audio in (sentence, second)]
-    with torch.inference_mode():
-        found = [ecapa(filter_bank(torch.tensor(audio.samples))[None]) for audio in voices]
-    directions = unit(torch.cat(found))  # two of the voice, of its slower and of its faster tape
-    cosines = directions @ directions.T
-    same_voice = float(min(cosines[0, 1], cosines[2, 3], cosines[4, 5]))
-    other_voice = float(max(cosines[:2, 2:6].max(), cosines[2:4, 4:6].max()))
-    print(f"lowest cosine of one voice: {same_voice:.2f}; highest of two: {other_voice:.2f}")
-    assert same_voice > other_voice, "the voices are not told apart"
-
-# %%
 # What this does not do
 # ---------------------
 #
-# It does not train: ``06_speaker_verification.py`` trains a small network of this class. It does
-# not find where in a recording somebody speaks, nor how many people do. It embeds a whole recording
-# at once, in float32; ``speechkit.speaker`` cuts long ones and runs part of the network on 8-bit
+# It does not look into the trained network: ``05_ecapa_inside.py`` does. It does not train:
+# ``06_speaker_training.py`` trains a small network of this class. It embeds a whole recording at
+# once, in float32; ``speechkit.speaker`` cuts long ones and runs part of the network on 8-bit
 # numbers. The filter bank and the network stand for one checkpoint: another one may want other
 # features.
 #
 # Exercises
 # ---------
 #
-# 1. Set ``SCALE`` to 4 and compute, then measure, the context. How many parameters are there now?
-# 2. Hold each gate at its mean over the recordings. How far do the embeddings turn?
-# 3. Replace the attention by equal weights in the real network. Which cosines suffer?
-# 4. Fold every batch norm into what follows it. Which of them cannot be folded, because an addition
-#    or a group that passes unchanged stands between?
-# 5. Cut a recording to 4, 2, 1 and 0.5 s and draw its cosine with the whole.
+# 1. Set ``SCALE`` to 4. How many parameters are there now, by hand and by code?
+# 2. Take the mean and deviation out of what the attention hears. Which line changes, and what does
+#    the toy say?
+# 3. Give the toy a second telling moment with another pattern. Does one set of weights find both?
+# 4. Count the multiplications for one second of speech, part by part. Which part is the dearest?
 #
 # Papers
 # ------

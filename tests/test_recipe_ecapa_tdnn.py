@@ -143,17 +143,6 @@ def test_parameters_by_hand_for_other_sizes(lesson, sizes):
     assert by_hand == sum(p.numel() for p in network.parameters())
 
 
-def test_a_folded_norm_by_hand(lesson):
-    norm, linear = torch.nn.BatchNorm1d(1, eps=0.0).eval(), torch.nn.Linear(1, 1)
-    norm.running_mean.fill_(2.0)
-    norm.running_var.fill_(4.0)
-    linear.weight.data.fill_(3.0)
-    linear.bias.data.fill_(1.0)
-    folded = lesson.fold(norm, linear)
-    # 3 (x - 2) / 2 + 1 = 1.5 x - 2
-    assert (folded.weight.item(), folded.bias.item()) == (1.5, -2.0)
-
-
 def test_the_model_is_shorter_than_the_original(lesson):
     from speechbrain.lobes.models import ECAPA_TDNN
 
@@ -188,16 +177,9 @@ def test_parameters_of_the_checkpoint(found):
 @pytest.mark.real
 def test_context(found):
     assert found["x_vector_context"] == 15
-    assert found["field_frames"] == [5, 33, 75, 131]
-    assert found["gated_field"] == found["FIELD_FRAMES"]
-    assert found["seconds_seen"] == pytest.approx(1.325)
     assert found["widths"] == [1, 5, 9, 13, 17, 21, 25, 29]
 
 
 @pytest.mark.real
-def test_claims(found):
+def test_attention_helps(found):
     assert found["accuracy_of_attention"] > found["accuracy_of_average"] + 0.1
-    assert 0.5 < found["share_of_loud_half"] < 1
-    assert 1 < found["frames_that_count"] < found["attention"].shape[-1]
-    assert found["fold_difference"] < 1e-5
-    assert found["same_voice"] > found["other_voice"]

@@ -122,7 +122,7 @@ def test_each_loss_has_a_slope(lesson, loss):
 
 
 def test_real_people_are_read_from_folders(lesson, tmp_path):
-    for name, count in (("ada", 3), ("ben", 2), ("cy", 4)):
+    for name, count in (("ada", 3), ("ben", 1), ("cy", 4)):
         (tmp_path / name).mkdir()
         for number in range(count):
             vowel(110, 900, 8000).save(tmp_path / name / f"{number}.wav")
@@ -133,6 +133,7 @@ def test_real_people_are_read_from_folders(lesson, tmp_path):
 def test_it_learns_people_it_has_never_heard(found):
     assert found["eer_after"][0] < 0.8 * found["eer_before"][0]
     assert found["eer_after"][1] < found["eer_before"][1]
-    assert found["losses"][-1] < found["losses"][0]
+    assert found["loss_means"][-1] < found["loss_means"][0]
+    assert found["published_eer"] < 0.2  # they are people to a network that knows real ones
     assert len(found["table"]) >= 3
     assert all(0 <= rate <= 1 for rates in found["table"].values() for rate in rates)
