@@ -62,7 +62,6 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("scraper.scrape",),
     "reset_modules": ("matplotlib", "scraper.begin"),
-    "reset_argv": "scraper.arguments",
     "capture_repr": (),  # only what is printed
     "thumbnail_size": (480, 320),
     "show_signature": False,

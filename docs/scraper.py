@@ -8,7 +8,6 @@ import html
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from sphinx_gallery.scrapers import figure_rst
@@ -49,14 +48,8 @@ def scrape(block, block_vars, gallery_conf) -> str:
 def begin(gallery_conf, fname) -> None:
     """Before a recipe: what lies in the folder by now is not its work, and its old sounds go."""
     _written()
-    sys.modules.pop("common", None)  # read anew, with this recipe's arguments
     for old in Path(gallery_conf["src_dir"], SOUNDS).glob(f"{Path(fname or '?').stem}-*"):
         old.unlink()
-
-
-def arguments(gallery_conf, script_vars) -> list[str]:
-    """What recipes are called with."""
-    return ["--quick"] if os.environ.get("QUICK") else []
 
 
 def _written() -> list[Path]:
@@ -80,7 +73,7 @@ def _leave_out_paths(app, docname, source) -> None:
 def _prepare(app) -> None:
     """The folders, without pages of recipes that are gone; from quick to full all run again."""
     made = Path(app.srcdir, "recipes")
-    mode = " ".join(["mode", *arguments({}, {})])
+    mode = "quick" if os.environ.get("QUICK") else "full"
     if made.is_dir() and not (made / mode).is_file():
         shutil.rmtree(made)
     (made / "sounds").mkdir(parents=True, exist_ok=True)

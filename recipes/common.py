@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from matplotlib.figure import Figure
 
 import speechkit as sk
 
-QUICK = "--quick" in sys.argv  # a smaller run of the same code: the tests'
+# a smaller run of the same code: the tests'
+QUICK = "--quick" in sys.argv or bool(os.environ.get("QUICK"))
 OUT = Path(os.environ.get("SPEECHKIT_RECIPES_OUT", "out/recipes"))
-EVAL = Path(os.environ.get("SPEECHKIT_EVAL", Path(__file__).parents[2] / "shared" / "speech"))
+HERE = Path(__file__).parent
+EVAL = Path(os.environ.get("SPEECHKIT_EVAL", HERE.parents[1] / "shared" / "speech"))
 RATE = 16_000  # Hz: what Whisper and ECAPA-TDNN hear
+
+
+def import_recipe(name: str) -> ModuleType:
+    """Another recipe's definitions, by its name without the number."""
+    [file] = HERE.glob(f"[0-9][0-9]_{name}.py")
+    return importlib.import_module(file.stem)
 
 
 def keep_picture(figure: Figure, name: str) -> Path:

@@ -44,7 +44,7 @@ _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _DIRECTIVE = re.compile(r"^\.\. .*\n(?:(?:[ \t]+.*)?\n)*", re.MULTILINE)
 _UNDERLINED = re.compile(r"^(\S.*)\n([=\-~^\"#*+])\2{2,}[ \t]*$", re.MULTILINE)
 _UNSAID = re.compile(r"papers|references|exercises|what (it|this recipe) does not", re.IGNORECASE)
-_LIST_OR_TABLE = re.compile(r"^\s*(?:[-*+|]|\d+\.|=+\s)")
+_LIST_OR_TABLE = re.compile(r"^\s*(?:[-*+|]|\d+\.|=+\s|:\w+: )")
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def _restructured(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Paragraphs of sentences, without markup; lists, tables and scraps are left out."""
+    """Paragraphs of sentences, without markup; lists, tables, fields and scraps are left out."""
     for paragraph in re.split(r"\n\s*\n", text):
         if _LIST_OR_TABLE.match(paragraph):
             continue
@@ -270,6 +270,6 @@ def _beginning(text: str) -> str:
 
 
 def _spoken_name(file: str) -> str:
-    """ "02_whisper.py" as "the recipe whisper"."""
+    """ "20_whisper.py" as "the recipe whisper"."""
     stem = re.sub(r"^\d+_", "", Path(file).stem).replace("_", " ").replace("-", " ")
     return f"the recipe {stem}" if file.endswith(".py") else f"the page {stem}"

@@ -2,7 +2,6 @@
 
 import os
 import runpy
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import pytest
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+os.environ["QUICK"] = "1"  # before a recipe is imported
+import common
 
 
 @pytest.fixture(scope="session")
@@ -26,18 +26,14 @@ def eval_dir() -> Path:
 @pytest.fixture(scope="session")
 def recipe(tmp_path_factory) -> Callable[[str], dict[str, Any]]:
     """Runs a recipe's quick mode, once, by its name without number; gives its global variables."""
-    patch = pytest.MonkeyPatch()
-    patch.syspath_prepend(str(RECIPES))
-    patch.setenv("SPEECHKIT_RECIPES_OUT", str(tmp_path_factory.mktemp("recipes")))
+    common.OUT = tmp_path_factory.mktemp("recipes")
 
     @cache
     def run(name: str) -> dict[str, Any]:
-        [path] = RECIPES.glob(f"[0-9][0-9]_{name}.py")
-        patch.setattr(sys, "argv", [str(path), "--quick"])
+        [path] = common.HERE.glob(f"[0-9][0-9]_{name}.py")
         return runpy.run_path(str(path), run_name="__main__")
 
-    yield run
-    patch.undo()
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -119,12 +119,6 @@ def test_old_sounds_of_a_recipe_go(scraper, tmp_path):
     assert [path.name for path in sounds.iterdir()] == ["08_y-1-a.wav"]
 
 
-@pytest.mark.parametrize("quick", ["", "1"])
-def test_recipes_run_quick_when_asked(scraper, monkeypatch, quick):
-    monkeypatch.setenv("QUICK", quick)
-    assert scraper.arguments({}, {}) == ["--quick"] * bool(quick)
-
-
 def test_a_page_says_no_paths(scraper):
     out = ".. rst-class:: sphx-glr-script-out\n\n .. code-block:: none\n\n"
     source = [

@@ -111,6 +111,26 @@ def test_a_short_pause_ends_nothing(make) -> None:  # type: ignore[no-untyped-de
     assert len(of(SpeechStarted, events)) == 1
 
 
+def test_who_goes_on_before_the_reply_has_begun_is_heard_whole(make) -> None:  # type: ignore[no-untyped-def]
+    slow = threading.Event()
+
+    def respond(words: str, name: str | None) -> str:
+        slow.wait(10)
+        return "Yes."
+
+    loop = make(respond=respond)
+    events = [e for _, piece in pieces(signal(0.5, [1], 1.2)) for e in loop.feed((RATE, piece))]
+    while loop.state != "waiting" or not of(FinalText, events):
+        events += loop.feed((RATE, np.zeros(1600, np.float32)))
+    longer_than_a_turn = signal(TAKING.longest + 10.0, [2])
+    events += [e for _, piece in pieces(longer_than_a_turn) for e in loop.feed((RATE, piece))]
+    assert loop.state == "listening"
+    slow.set()
+    events += list(loop.run(pieces(signal(2.0)), wait=True))
+    assert [(e.turn, e.text) for e in of(FinalText, events)] == [(1, text(1)), (1, text(1, 2))]
+    assert len(of(TurnDone, events)) == 1
+
+
 def test_turns_follow_each_other(make) -> None:  # type: ignore[no-untyped-def]
     loop = make(respond=lambda words, _: "Yes.")
     events = run(loop, 0.5, [1, 2], 4.0, [3], 2.0)

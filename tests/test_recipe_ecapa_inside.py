@@ -1,20 +1,14 @@
 """The recipe that looks into the trained ECAPA-TDNN."""
 
-import importlib
-from pathlib import Path
-
 import pytest
 import torch
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+from common import import_recipe
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The recipe's definitions, without running it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        yield importlib.import_module("05_ecapa_inside")
+    return import_recipe("ecapa_inside")
 
 
 @pytest.fixture

@@ -1,22 +1,17 @@
 """The recipe of ECAPA-TDNN: its parts by hand, and its numbers on the real weights."""
 
-import importlib
 import inspect
 import math
-from pathlib import Path
 
 import pytest
 import torch
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+from common import import_recipe
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The recipe's definitions, without running it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        yield importlib.import_module("05_ecapa_tdnn")
+    return import_recipe("ecapa_tdnn")
 
 
 @pytest.fixture

@@ -1,21 +1,16 @@
 """The recipe of losses for voices: each by hand, and beside others' code."""
 
-import importlib
 import math
-from pathlib import Path
 
 import pytest
 import torch
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+from common import import_recipe
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The recipe's definitions, without running it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        yield importlib.import_module("06_speaker_losses")
+    return import_recipe("speaker_losses")
 
 
 @pytest.fixture

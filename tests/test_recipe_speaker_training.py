@@ -1,24 +1,19 @@
 """The recipe that trains a small speaker network: its parts by hand, and that it learns."""
 
-import importlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from common import import_recipe
 
 import speechkit as sk
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The recipe's definitions, without running it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        yield importlib.import_module("06_speaker_training")
+    return import_recipe("speaker_training")
 
 
 @pytest.fixture

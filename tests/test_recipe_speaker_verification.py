@@ -1,20 +1,14 @@
 """The recipe of speaker verification: errors by hand, and its numbers on the real weights."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+from common import import_recipe
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The recipe's definitions, without running it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        yield importlib.import_module("06_speaker_verification")
+    return import_recipe("speaker_verification")
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """The recipes on flows and VITS: the same speech as coqui-tts, and what their pages claim."""
 
-import importlib
-
 import pytest
 import torch
+from common import import_recipe
 
 pytestmark = pytest.mark.real
 
@@ -20,7 +19,7 @@ def page(recipe):
 
 @pytest.fixture(scope="module")
 def flows(page):
-    return importlib.import_module("03_flows")
+    return import_recipe("flows")
 
 
 def test_the_curve_equals_coquis(flows_page):

@@ -1,9 +1,8 @@
 """The recipe on VITS's objective: the reference's losses, its alignments, and its bounds."""
 
-import importlib
-
 import pytest
 import torch
+from common import import_recipe
 
 pytestmark = pytest.mark.real
 
@@ -131,7 +130,7 @@ def test_the_spectrogram_is_speechkits(page):
 
 
 def test_the_duration_gradient_stops_at_the_text(page):
-    vits = importlib.import_module("03_vits")
+    vits = import_recipe("vits")
     torch.manual_seed(0)
     sizes = vits.Sizes(symbols=9, channels=8, wide=8, layers=1, duration_channels=8)
     model = page["VitsTrainer"](sizes, page["Sound"](), posterior_layers=1, segment=4)

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import common
 import pytest
 
 from speechkit import hub
@@ -75,8 +76,7 @@ def test_form(recipe):
 
 @every_recipe
 def test_importing_runs_nothing(recipe, tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(recipe.parent))
-    monkeypatch.setenv("SPEECHKIT_RECIPES_OUT", str(tmp_path))
+    monkeypatch.setattr(common, "OUT", tmp_path)
     monkeypatch.setattr(hub, "fetch", lambda name, *_: pytest.fail(f"fetches {name}"))
     spec = importlib.util.spec_from_file_location("recipe", recipe)
     for _ in range(2):  # the first time packages are loaded

@@ -289,6 +289,8 @@ class VoiceLoop:
                 self._guess = self._worker.guess(turn.samples)
         else:
             turn.quiet += 1
+            if turn.quiet * FRAME_S > taking.trailing:  # a reply lets wait: the turn gets no longer
+                del turn.frames[-round(BEFORE_S / FRAME_S)]
         silence = turn.quiet * FRAME_S
         if self._answer is None and (silence >= taking.guess or too_long):
             self._answer = Answer(self._worker.generation)

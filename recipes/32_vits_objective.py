@@ -7,9 +7,9 @@ part questions 3 (loss functions: L1, KL, adversarial, feature matching, and whe
 against autoencoder: where VITS uses a VAE).
 
 Needs no weights; coqui-tts and monotonic-alignment-search are the references. Takes less than a minute.
-``04_vits_training.py`` trains a small VITS with what stands here.
+``33_vits_training.py`` trains a small VITS with what stands here.
 
-The problem. ``03_vits.py`` speaks by drawing latent frames :math:`z` from a density that the text
+The problem. ``31_vits.py`` speaks by drawing latent frames :math:`z` from a density that the text
 gives, and decoding them. To train it one would raise the probability of the recordings, but that is
 an integral over every possible :math:`z`. And nobody says how long each phoneme lasts. VITS answers
 the first with a variational autoencoder, the second with a search for the best alignment, and adds
@@ -22,7 +22,6 @@ critics that listen to the sound.
     p(z \mid \text{text}, \text{alignment}) \right)
 """
 
-import importlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -31,13 +30,14 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from common import import_recipe
 from monotonic_alignment_search import maximum_path
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
-flows = importlib.import_module("03_flows")  # names that begin with a digit
-vits = importlib.import_module("03_vits")
+flows = import_recipe("flows")
+vits = import_recipe("vits")
 
 
 @dataclass(frozen=True)
@@ -531,7 +531,7 @@ def heard_by(critics: Critics, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
 # losses are the reference's: its own spectrograms, encoders, search, flows, discriminators and loss
 # functions computed them.
 
-TRAINING_NAMES = (  # what the voice's file leaves out; then come the names of 03_vits.py
+TRAINING_NAMES = (  # what the voice's file leaves out; then come the names of 31_vits.py
     (r"^posterior_encoder\.", "posterior."),
     (r"\.post_(?=pre|convs|proj|flows)", ".posterior."),
 )
@@ -607,7 +607,7 @@ if __name__ == "__main__":
 # What it does not do
 # -------------------
 #
-# It does not train anything: ``04_vits_training.py`` does. Left out are dropout in the text encoder
+# It does not train anything: ``33_vits_training.py`` does. Left out are dropout in the text encoder
 # and the duration predictor, weight normalisation of the decoder, the critics and the WaveNets, and
 # vectors for several speakers.
 #

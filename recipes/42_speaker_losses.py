@@ -3,7 +3,7 @@ Losses that teach voices: softmax, AAM-softmax, triplet, GE2E
 =============================================================
 
 **Answers** the part of question 3 on losses that learn to compare (softmax and AAM-softmax,
-triplet, GE2E), and the losses of question 25 (speaker verification). ``06_speaker_training.py``
+triplet, GE2E), and the losses of question 25 (speaker verification). ``44_speaker_training.py``
 trains with all four.
 
 **Needs** no weights.
@@ -322,7 +322,7 @@ if __name__ == "__main__":
 # What this does not do
 # ---------------------
 #
-# The toy has six classes and two dimensions; ``06_speaker_training.py`` trains on speech. Other
+# The toy has six classes and two dimensions; ``44_speaker_training.py`` trains on speech. Other
 # losses are not here: the additive cosine margin (AM-softmax), several centres for each speaker,
 # prototypes with an angle, the contrastive losses of self-supervised training.
 #

@@ -3,8 +3,8 @@ Training a small speaker network
 ================================
 
 **Answers** the rest of question 25 (speaker verification: how it is trained and tuned), with the
-losses of question 3 at work on speech. The network is that of ``05_ecapa_tdnn.py``, the losses are
-those of ``06_speaker_losses.py``, the error rates those of ``06_speaker_verification.py``.
+losses of question 3 at work on speech. The network is that of ``40_ecapa_tdnn.py``, the losses are
+those of ``42_speaker_losses.py``, the error rates those of ``43_speaker_verification.py``.
 
 **Needs** the weights of the voice ``en_US-joe-medium`` and of ``spkrec-ecapa-voxceleb``, which are
 fetched when missing. With ``--speakers FOLDER``, which holds a folder of recordings for each
@@ -20,7 +20,6 @@ them shows whether it learns. What each setting is worth, a table says at the en
 """
 
 import argparse
-import importlib
 import math
 import time
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import EVAL, QUICK, RATE, keep_picture, keep_sound
+from common import EVAL, QUICK, RATE, import_recipe, keep_picture, keep_sound
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,9 +35,9 @@ from torch.nn import functional as F
 import speechkit as sk
 from speechkit.augment import add_noise, change_speed, spec_augment
 
-ecapa = importlib.import_module("05_ecapa_tdnn")
-losses = importlib.import_module("06_speaker_losses")
-verification = importlib.import_module("06_speaker_verification")
+ecapa = import_recipe("ecapa_tdnn")
+losses = import_recipe("speaker_losses")
+verification = import_recipe("speaker_verification")
 
 FFT = 1024  # samples of a frame in which the envelope is moved
 QUEFRENCY_S = 0.0024  # ripples of the spectrum slower than this are resonances, not pitch

@@ -20,16 +20,15 @@ time and measures what goes wrong.
 
 from __future__ import annotations
 
-import importlib
 import math
 
 import torch
 import torch.nn.functional as F
-from common import QUICK, keep_picture
+from common import QUICK, import_recipe, keep_picture
 from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
-transformer = importlib.import_module("01_transformer")  # its name is no Python name
+transformer = import_recipe("transformer")
 PAD, attention = transformer.PAD, transformer.attention
 
 # %%

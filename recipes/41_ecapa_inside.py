@@ -4,7 +4,7 @@ Inside ECAPA-TDNN: context, attention, batch norm
 
 **Answers** the rest of question 17 (TDNN and ECAPA-TDNN): how far the trained network sees, which
 moments of a recording it attends to, and what becomes of its batch norms after training. The
-network and its weights are those of ``05_ecapa_tdnn.py``.
+network and its weights are those of ``40_ecapa_tdnn.py``.
 
 **Needs** the weights of ``spkrec-ecapa-voxceleb`` and of the voice ``en_US-joe-medium``, which are
 fetched when missing. A recording is used where there is one, and the voice where there is none.
@@ -16,16 +16,15 @@ answers in numbers here. How much of the recording does one frame know? Which fr
 embedding? And which of its parts are only there for the training?
 """
 
-import importlib
 import math
 from functools import partial
 
 import torch
-from common import RATE, keep_picture, recorded, say
+from common import RATE, import_recipe, keep_picture, recorded, say
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-ecapa = importlib.import_module("05_ecapa_tdnn")
+ecapa = import_recipe("ecapa_tdnn")
 
 if __name__ == "__main__":
     network = ecapa.load_ecapa()
@@ -180,7 +179,7 @@ if __name__ == "__main__":
 # The score of two recordings is the cosine of the angle between their embeddings. Two sentences of
 # one voice score high. The same voice played faster or slower, as from a tape, scores lower against
 # itself: its pitch and its resonances moved, so it is another throat.
-# ``06_speaker_verification.py`` measures how well the score decides.
+# ``43_speaker_verification.py`` measures how well the score decides.
 
 if __name__ == "__main__":
     from speechkit.augment import change_speed
@@ -189,9 +188,8 @@ if __name__ == "__main__":
     voices = [change_speed(audio, f) for f in (1.0, 0.8, 1.25) for audio in (sentence, second)]
     with torch.inference_mode():
         found = [network(ecapa.filter_bank(torch.tensor(audio.samples))[None]) for audio in voices]
-    directions = ecapa.unit(
-        torch.cat(found)
-    )  # two of the voice, of its slower and of its faster tape
+    # two sentences of the voice, of its slower and of its faster tape
+    directions = ecapa.unit(torch.cat(found))
     cosines = directions @ directions.T
     same_voice = float(min(cosines[0, 1], cosines[2, 3], cosines[4, 5]))
     other_voice = float(max(cosines[:2, 2:6].max(), cosines[2:4, 4:6].max()))

@@ -3,8 +3,8 @@ Flows: densities to draw from
 =============================
 
 Answers, for question 27 (VITS: components and training objectives), what its normalising flows are
-and why they can both be trained and sampled. ``03_vits.py`` builds the voice from the layers of this
-file; ``04_vits_training.py`` trains them.
+and why they can both be trained and sampled. ``31_vits.py`` builds the voice from the layers of this
+file; ``33_vits_training.py`` trains them.
 
 Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use) and coqui-tts, whose curves are the
 reference. Takes less than a minute.
@@ -16,13 +16,12 @@ drawn from, so that it can speak. A flow is both.
 """
 
 import copy
-import importlib
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from common import QUICK, keep_picture
+from common import QUICK, import_recipe, keep_picture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -385,7 +384,7 @@ if __name__ == "__main__":
 # spread of durations, and so does the whole sentence. With the noise at 0 every draw is the same.
 
 if __name__ == "__main__":
-    vits = importlib.import_module("03_vits")  # the whole voice
+    vits = import_recipe("vits")
     phonemes, ids, owners = vits.spell("The birch canoe slid on the smooth planks.")
     model, row = vits.load_voice(), torch.tensor([ids])
     few, few_mask = row[:, :4], torch.ones(1, 1, 4).double()

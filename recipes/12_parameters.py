@@ -20,16 +20,15 @@ worked out by hand, and then looked at.
 
 from __future__ import annotations
 
-import importlib
 import math
 import warnings
 
 import torch
-from common import keep_picture
+from common import import_recipe, keep_picture
 from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
-transformer = importlib.import_module("01_transformer")  # its name is no Python name
+transformer = import_recipe("transformer")
 Block, Size, Transformer = transformer.Block, transformer.Size, transformer.Transformer
 FIRST_DIGIT, VOCABULARY, spell = transformer.FIRST_DIGIT, transformer.VOCABULARY, transformer.spell
 

@@ -20,7 +20,6 @@ times of single words are not written down anywhere; they are read off the cross
 Each part is held against OpenAI's own package: the same tokens, the same times.
 """
 
-import importlib
 import json
 import math
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import whisper
-from common import EVAL, QUICK, RATE, keep_picture
+from common import EVAL, QUICK, RATE, import_recipe, keep_picture
 from torch import Tensor, nn
 from torch.nn import functional as F
 from whisper.decoding import DecodingOptions
@@ -39,7 +38,7 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 import speechkit as sk
 from speechkit.asr.openai import load_engine
 
-network = importlib.import_module("02_whisper")  # its name is no Python name
+network = import_recipe("whisper")
 Whisper, log_mel, HOP = network.Whisper, network.log_mel, network.HOP
 
 # %%

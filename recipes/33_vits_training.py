@@ -8,26 +8,25 @@ Answers question 27 (VITS: components and training objectives) by training one, 
 Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use), which reads the sentences that a
 small VITS learns from. Takes about a minute in quick mode and six in full, on two cores.
 
-The problem. ``04_vits_objective.py`` writes down five losses. Do they fall together? Does the search
+The problem. ``32_vits_objective.py`` writes down five losses. Do they fall together? Does the search
 find the right alignment, when the model that it asks knows nothing at first and learns from what the
 search finds? And what comes out after minutes instead of days?
 """
 
-import importlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from common import QUICK, keep_picture, keep_sound
+from common import QUICK, import_recipe, keep_picture, keep_sound
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import speechkit as sk
 
-vits = importlib.import_module("03_vits")  # names that begin with a digit
-objective = importlib.import_module("04_vits_objective")
+vits = import_recipe("vits")
+objective = import_recipe("vits_objective")
 
 # %%
 # Speech to train on

@@ -3,7 +3,7 @@ VITS: a voice in one network
 ============================
 
 Answers question 27 for what the network is made of (VITS: components and training objectives; the
-objectives are in ``04_vits_training.py``). For VITS it also answers question 16 (what goes into a
+objectives are in ``33_vits_training.py``). For VITS it also answers question 16 (what goes into a
 model and what comes out) and question 21 (which systems use which part of the Transformer).
 
 Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use) and the packages of speechkit.
@@ -22,7 +22,6 @@ vector :math:`z` of 192 numbers, which a decoder turns into 256 samples of sound
     p(d \mid \text{text})\; \mathrm{d}z\, \mathrm{d}d
 """
 
-import importlib
 import math
 import re
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from common import QUICK, keep_picture, keep_sound
+from common import QUICK, import_recipe, keep_picture, keep_sound
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,7 +39,7 @@ from speechkit.tts.coqui import load_engine
 from speechkit.tts.phonemes import phonemize
 from speechkit.tts.piper import VoiceConfig, read_weights
 
-flows = importlib.import_module("03_flows")  # a name that begins with a digit
+flows = import_recipe("flows")
 
 VOICE = "en_US-joe-medium"
 FRAME_S = VITS_HOP / VITS_RATE  # seconds that one frame lasts
@@ -227,7 +226,7 @@ if __name__ == "__main__":
 #
 # The duration predictor draws the length of each symbol from a density that the text steers, so the
 # rhythm differs from one reading to the next. It is a flow: Gaussian noise goes backwards through
-# spline couplings, and the logarithm of the duration comes out. ``03_flows.py`` explains the layers
+# spline couplings, and the logarithm of the duration comes out. ``30_flows.py`` explains the layers
 # and proves them.
 #
 # .. math::
@@ -624,7 +623,7 @@ if __name__ == "__main__":
 # What it does not do
 # -------------------
 #
-# It does not train: ``04_vits_training.py`` does, and adds what training needs. It has one speaker;
+# It does not train: ``33_vits_training.py`` does, and adds what training needs. It has one speaker;
 # with several, a vector for the speaker is added in the duration predictor, the flow and the
 # decoder. It does not turn text into phonemes: espeak-ng does, and the voice depends on its
 # spelling. It leaves out dropout, which only training uses.
@@ -636,7 +635,7 @@ if __name__ == "__main__":
 # 2. Double the durations of one word before ``path_matrix``. Does the pitch change?
 # 3. Take the durations of one seed and the latent noise of another. Which of the two carries the
 #    melody?
-# 4. Skip the flow: decode ``drawn`` instead of ``z`` and listen. The pictures of ``03_flows.py``
+# 4. Skip the flow: decode ``drawn`` instead of ``z`` and listen. The pictures of ``30_flows.py``
 #    explain what you hear.
 # 5. Write ``frames_reached`` for the prior flow. What would be needed to stream the flow too?
 #

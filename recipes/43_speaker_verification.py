@@ -3,8 +3,8 @@ Speaker verification: scores, errors, tuning
 ============================================
 
 **Answers** question 25 (speaker verification: metrics and tuning) and the metrics of question 17
-(equal error rate; precision, recall, F1). The losses are in ``06_speaker_losses.py``, and
-``06_speaker_training.py`` goes on with training.
+(equal error rate; precision, recall, F1). The losses are in ``42_speaker_losses.py``, and
+``44_speaker_training.py`` goes on with training.
 
 **Needs** the weights of ``spkrec-ecapa-voxceleb`` and of the voice ``en_US-joe-medium``, which are
 fetched when missing. Trials of real recordings are used where there are some; where there are none,
@@ -13,7 +13,7 @@ the voice is played as from tapes of several speeds.
 **Takes** about 25 s in quick mode and a minute in full, on two processor cores.
 
 Verification asks of two recordings whether one person speaks in both. A network makes a vector of
-each (``05_ecapa_tdnn.py``), the cosine of the angle between the vectors is the score, and the
+each (``40_ecapa_tdnn.py``), the cosine of the angle between the vectors is the score, and the
 answer is yes when the score is at least a threshold. Two questions remain. How good is a system
 that can be wrong in two ways? And what can be tuned once the network is trained: the threshold, the
 scores, what a score means?

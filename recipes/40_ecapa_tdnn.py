@@ -3,9 +3,9 @@ ECAPA-TDNN: a voice in 192 numbers
 ==================================
 
 **Answers** question 17 (TDNN and ECAPA-TDNN; the error rates are in
-``06_speaker_verification.py``), question 16 for speakers (what goes in: a waveform, then a filter
+``43_speaker_verification.py``), question 16 for speakers (what goes in: a waveform, then a filter
 bank; what comes out: one embedding), and the network half of question 25 (speaker verification).
-``05_ecapa_inside.py`` goes on with what the trained network sees and attends to.
+``41_ecapa_inside.py`` goes on with what the trained network sees and attends to.
 
 **Needs** the weights of ``spkrec-ecapa-voxceleb`` and of the voice ``en_US-joe-medium``, which are
 fetched when missing. Recordings are used where there are some, and the voice where there are none.
@@ -538,8 +538,8 @@ if __name__ == "__main__":
 # What this does not do
 # ---------------------
 #
-# It does not look into the trained network: ``05_ecapa_inside.py`` does. It does not train:
-# ``06_speaker_training.py`` trains a small network of this class. It embeds a whole recording at
+# It does not look into the trained network: ``41_ecapa_inside.py`` does. It does not train:
+# ``44_speaker_training.py`` trains a small network of this class. It embeds a whole recording at
 # once, in float32; ``speechkit.speaker`` cuts long ones and runs part of the network on 8-bit
 # numbers. The filter bank and the network stand for one checkpoint: another one may want other
 # features.
