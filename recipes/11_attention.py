@@ -245,7 +245,7 @@ if __name__ == "__main__":
 LOW = 0.1  # nats
 
 if __name__ == "__main__":
-    LONGEST, STEPS = (5, 200) if QUICK else (6, 400)
+    LONGEST, STEPS = (5, 120) if QUICK else (6, 500)
     steps_to_low, written_right = {}, {}
     for name, left_out in (("with", frozenset()), ("without", frozenset({"causal"}))):
         model = transformer.new_model(SIZE)
@@ -486,7 +486,6 @@ if __name__ == "__main__":
 # the place counted from the end is what matters.
 
 if __name__ == "__main__":
-    STEPS = 200 if QUICK else 700
     match_by_kind = {}
     for kind in KINDS:
         model = transformer.new_model(transformer.Size(positions=kind))

@@ -102,8 +102,8 @@ if __name__ == "__main__":
 # recordings in other languages are there only with the evaluation speech.
 
 if __name__ == "__main__":
-    spoken, *recordings = network.some_speech(4 if QUICK else 6)
-    abroad = foreign(2 if QUICK else 7)
+    spoken, *recordings = network.some_speech(1 if QUICK else 6)
+    abroad = foreign(1 if QUICK else 7)
     language_difference, detected = 0.0, {}
     for name, samples in [("en", spoken), *abroad, ("silence", torch.zeros(RATE))]:
         heard = model.encoder(log_mel(samples)[None])
@@ -201,7 +201,7 @@ def reference_text(reference: nn.Module, mel: Tensor, **options):
 
 
 if __name__ == "__main__":
-    speech = [spoken, *recordings[3:], joined([*recordings[:2], spoken, spoken])]
+    speech = [spoken, *recordings[3:], joined([*recordings[:2], spoken])]
     mels = [log_mel(samples) for samples in speech]
     states = [model.encoder(mel[None]) for mel in mels]
     reference_states = [reference.encoder(mel[None])[0] for mel in mels]
@@ -282,7 +282,7 @@ def beam_search(model: Whisper, states: Tensor, tokenizer: Tokenizer, prompt: li
 
 if __name__ == "__main__":
     beam_transcript, reference_beam_transcript = {}, {}
-    for k, timestamps in (cases[1], cases[-2]) if QUICK else cases:
+    for k, timestamps in cases[:1] if QUICK else cases:
         prompt = task_prompt(tokenizer, "en", "transcribe", timestamps)
         beam_transcript[k, timestamps] = beam_search(model, states[k], tokenizer, prompt)[0]
         options = {"language": "en", "without_timestamps": not timestamps, "beam_size": 5}

@@ -87,7 +87,7 @@ def collate(recordings: Sequence[Recording], alphabet: str) -> objective.Batch:
 if __name__ == "__main__":
     voice, random = vits.load_voice(), np.random.default_rng(0)
     texts = []
-    while len(texts) < (76 if QUICK else 140):
+    while len(texts) < (52 if QUICK else 100):
         text = " ".join(random.choice(WORDS, random.integers(3, 6))) + "."
         if text not in texts:
             texts.append(text)
@@ -192,9 +192,9 @@ if __name__ == "__main__":
 # memory of gradients (0.8), as for all adversarial training here, because what is learned from keeps
 # changing.
 
-STEPS = 210 if QUICK else 1200
+STEPS = 160 if QUICK else 600
 BATCH = 8
-RATE = 2e-3  # of learning, falling to a twentieth along a cosine; 2e-4 for a large VITS
+RATE = 3e-3  # of learning, falling to a twentieth along a cosine; 2e-4 for a large VITS
 EACH = 30 if QUICK else 60  # steps between checks
 
 

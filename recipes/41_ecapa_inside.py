@@ -91,7 +91,7 @@ if __name__ == "__main__":
     assert gated_field == FIELD_FRAMES, "the gates should see everything"
     labels = [f"{depth} blocks: {field_frames[depth]} frames" for depth in depths]
     drawn = dict(zip([*labels, "3 blocks with their gates"], [*slopes, gated], strict=True))
-    keep_picture(draw_field(drawn), "05_receptive_field")
+    keep_picture(draw_field(drawn), "ecapa_receptive_field")
 
 # %%
 # Where the attention lies
@@ -137,7 +137,7 @@ if __name__ == "__main__":
     print(f"the louder half of the frames has {share_of_loud_half:.0%} of the attention")
     print(f"a channel's weights are worth {frames_that_count:.0f} of {len(energy)} equal frames")
     assert share_of_loud_half > 0.5, "the attention does not prefer speech"
-    keep_picture(draw_attention(features, weights), "05_attention")
+    keep_picture(draw_attention(features, weights), "ecapa_attention")
 
 # %%
 # Batch norm, folded away

@@ -226,7 +226,7 @@ if __name__ == "__main__":
     for name, degrees in spreads.items():
         print(f"{name}: a new point lies {degrees:.1f} degrees from the middle of its class")
     assert spreads["AAM"] < spreads["Softmax"], "the margin should draw the classes together"
-    keep_picture(draw_toy(toy, toy_labels), "06_margin")
+    keep_picture(draw_toy(toy, toy_labels), "speaker_margin")
 
 # %%
 # Triplet and GE2E: losses without a classifier

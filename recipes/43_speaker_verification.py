@@ -383,7 +383,7 @@ def draw_errors(systems: dict[str, Array], same: Array) -> Figure:
 
 
 if __name__ == "__main__":
-    keep_picture(draw_errors({"cosine": scores, "s-norm": normed}, same), "06_errors")
+    keep_picture(draw_errors({"cosine": scores, "s-norm": normed}, same), "speaker_errors")
 
 # %%
 # What this does not do

@@ -191,7 +191,7 @@ if __name__ == "__main__":
     published_eer = pair_error(torch.from_numpy(vectors), owners)
     print(f"the published network tells those held out apart with an EER of {published_eer:.1%}")
     for number in range(3):
-        keep_sound(people[number][0], f"06_person_{number + 1}")
+        keep_sound(people[number][0], f"person_{number + 1}")
 
 # %%
 # Augmentation
@@ -418,7 +418,7 @@ if __name__ == "__main__":
         f"{title}: ten strangers": embed(one, held_out.clean)
         for title, one in (("Untrained", untrained), ("Trained", network))
     }
-    keep_picture(draw_training(rates, maps), "06_training")
+    keep_picture(draw_training(rates, maps), "speaker_training")
 
 # %%
 # What each setting is worth
