@@ -2,27 +2,20 @@ r"""
 The Transformer, from scratch
 =============================
 
-Answers, from the list of questions:
+:Answers: questions 4 (the Transformer in full), 5 (the three kinds of attention), 21 (encoder only,
+    decoder only, or both), 23 (which attention needs which mask)
+:Needs: the weights of Whisper ``base``, at the end
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-* 4: the Transformer in full: encoder, decoder, embeddings, attention, feed-forward, residuals,
-  layer normalisation, output head;
-* 5: the three kinds of attention in an encoder-decoder;
-* 21: encoder only, decoder only, or both;
-* 23: which attention needs which mask.
+A sequence is given, another one is wanted: sound in, words out. The two have different lengths, and
+what belongs together may stand far apart. The Transformer solves this with one tool, attention,
+which lets every place of a sequence read from every other place in one step. Whisper is such a
+model, the text encoder of VITS is half of one, and the pooling of ECAPA-TDNN is attention without
+the rest. Here the whole model is written down and trained to turn strings of digits around. At the
+end its blocks run on the real weights of Whisper.
 
-Two more recipes take it to pieces: "Attention, masks and positions" (questions 5, 6, 7, 10 and 23),
-and "Parameters and gradients of a Transformer" (questions 8 and 9), which also holds it against the
-Transformer of PyTorch.
-
-It needs PyTorch and speechkit, and at the end the weights of Whisper base. It takes about 16 s with
-``--quick`` and a minute without, on two processor cores.
-
-**The problem.** A sequence is given, another one is wanted: sound in, words out. The two have
-different lengths, and what belongs together may stand far apart. The Transformer solves this with
-one tool, attention, which lets every place of a sequence read from every other place in one step.
-Whisper is such a model, the text encoder of VITS is half of one, and the pooling of ECAPA-TDNN is
-attention without the rest. Here the whole model is written down and trained to turn strings of
-digits around. At the end its blocks run on the real weights of Whisper.
+Two more recipes take it to pieces: ``11_attention.py`` and ``12_parameters.py``, which also holds
+it against the Transformer of PyTorch.
 """
 
 from __future__ import annotations
@@ -178,7 +171,8 @@ class MultiHeadAttention(nn.Module):
 # ======================  ==========  ===============  ======================================
 #
 # The decoder needs no padding mask of its own where the filling stands at the end: the causal mask
-# hides it from all real tokens, and what the filling itself says is not counted.
+# hides it from all real tokens, and what the filling itself says is not counted. The model applies
+# one all the same; ``11_attention.py`` leaves it out and shows that nothing changes.
 
 
 def real(tokens: Tensor) -> Tensor:
@@ -210,7 +204,7 @@ def causal(n: int) -> Tensor:
 # adds nothing to the embedding and one learned number per distance to the scores instead. All of
 # them stand here; the recipe "Attention, masks and positions" compares them.
 
-BASE = 10_000.0  # the slowest sine turns once in 2 pi BASE places
+BASE = 10_000.0  # the slowest sine turns once in almost 2 pi BASE places
 REACH = 8  # places: relative positions farther apart share one number
 
 
@@ -255,7 +249,7 @@ class Positions(nn.Module):
 # A block first lets the places exchange news by attention, then works on each place alone with a
 # feed-forward network of one hidden layer. Each part's result is added to what came in, which is
 # the residual connection. Layer normalisation keeps every vector at mean 0 and variance 1, either
-# after the addition, as in the original paper, or before the part, as in GPT and Whisper.
+# after the addition, as in the original paper, or before the part, as in GPT-2 and Whisper.
 #
 # .. math::
 #
@@ -417,7 +411,8 @@ def count(model: nn.Module) -> int:
 #            \mathrm{source})
 #
 # The loss is the cross-entropy of the next token. The decoder is given the target without its last
-# token and must say the target without its first; filling counts for nothing.
+# token and must say the target without its first; filling counts for nothing, and :math:`N` is the
+# number of tokens that count.
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises; then it falls to zero
 
@@ -488,7 +483,7 @@ if __name__ == "__main__":
 #
 # The weights of attention can be looked at. In cross-attention, the place that writes token t looks
 # at the source's token that comes out there: counted from the end. So the picture is a line from
-# the upper right to the lower left. It is not quite sharp, because the encoder's self-attention has
+# the upper right to the lower left. It need not be sharp: the encoder's self-attention can have
 # told each token about its neighbours. In the decoder's self-attention everything right of the
 # diagonal is empty, because the causal mask forbids it.
 
@@ -532,10 +527,11 @@ if __name__ == "__main__":
 # The same blocks on real weights
 # -------------------------------
 #
-# Whisper is this Transformer: normalisation before each part, GELU in place of ReLU, no bias at the
-# keys, sines in the encoder, learned positions in the decoder, a tied head. Its source is not a
-# string but 1500 vectors that two convolutions make of 30 seconds of sound. With its weights in the
-# blocks above, the logits must be those of openai-whisper.
+# Whisper is an encoder-decoder Transformer built of the same blocks: normalisation before each
+# part, GELU in place of ReLU, no bias at the keys, sines in the encoder, learned positions in the
+# decoder, a tied head. Its source is not a string but 1500 vectors that two convolutions make of 30
+# seconds of sound. With its weights in the blocks above, the logits must be those of
+# openai-whisper.
 
 
 def from_whisper(block: nn.Module) -> Block:
@@ -635,7 +631,7 @@ if __name__ == "__main__":
 #
 # No dropout and no label smoothing, which the paper has: the toy has endless data. No cache of keys
 # and values while decoding, so each token costs as much as all before it; no beam search; no
-# attention that saves memory. What attention costs on long sequences is measured elsewhere.
+# attention that saves memory.
 #
 # Exercises
 # ---------

@@ -2,20 +2,15 @@ r"""
 Attention, masks and positions
 ==============================
 
-Answers, from the list of questions:
+:Answers: questions 5 (why attention, why several heads), 6 (queries, keys and values; why divide by
+    :math:`\sqrt{d_k}`), 7 (who asks and who answers in cross-attention), 10 (why positions, why
+    added), 23 (what leaks without each mask)
+:Needs: no weights; the classes of ``10_transformer.py``
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-* 5: why attention, and why several heads;
-* 6: queries, keys and values, the formula, and why it divides by :math:`\sqrt{d_k}`;
-* 7: why the query of cross-attention comes from the decoder, key and value from the encoder;
-* 10: why there are positions, and why they are added and not concatenated;
-* 23: why there are masks: what leaks without each.
-
-It needs PyTorch, and the classes of the recipe "The Transformer, from scratch". It takes about half
-a minute with ``--quick`` and two minutes without, on two processor cores.
-
-**The problem.** The Transformer's parts look like conventions: a root here, a mask there, a table
-of sines added to everything. Each of them answers a failure. This recipe takes them out one at a
-time and measures what goes wrong.
+The Transformer's parts look like conventions: a root here, a mask there, a table of sines added to
+everything. Each of them answers a failure. This recipe takes them out one at a time and measures
+what goes wrong.
 """
 
 from __future__ import annotations
@@ -65,10 +60,11 @@ if __name__ == "__main__":
 # Why divide by the root of d_k
 # -----------------------------
 #
-# A dot product of two random vectors grows with their width: its variance is the number of terms.
-# Large scores make softmax choose one place and give the others nothing. Then its gradient is
-# almost zero, and the layer cannot learn to look elsewhere. Dividing by the root of the width keeps
-# the variance of the scores at one, whatever the width.
+# A dot product of two random vectors grows with their width: if their entries are independent, with
+# mean 0 and variance 1, its variance is the number of terms. Large scores make softmax choose one
+# place and give the others nothing. Then its gradient is almost zero, and the layer cannot learn to
+# look elsewhere. Dividing by the root of the width keeps the variance of the scores at one,
+# whatever the width.
 #
 # .. math::  \mathrm{Var}(q \cdot k) = \sum_{i=1}^{d_k} \mathrm{Var}(q_i k_i) = d_k, \qquad
 #            \frac{\partial w_i}{\partial s_j} = w_i (\delta_{ij} - w_j)
@@ -127,9 +123,9 @@ if __name__ == "__main__":
 # Why several heads
 # -----------------
 #
-# One head gives one average. If two places matter for different reasons, their vectors are mixed in
-# fixed shares, and no projection can take the mixture apart again. Two heads give two averages, one
-# for each place, at the same number of parameters.
+# One head gives one average. If two places matter for different reasons, their vectors are mixed
+# into one sum, and no projection can take it apart again. Two heads give two averages, one for each
+# place, at the same number of parameters.
 #
 # Let the target be two independent vectors side by side, :math:`x_1` and :math:`x_2`. From the
 # mixture :math:`m = a x_1 + b x_2` the best linear guess explains these shares of their variance:
@@ -344,10 +340,12 @@ if __name__ == "__main__":
 # Three ways to tell the place
 # ----------------------------
 #
-# Sines need no learning and exist for any place. The vector of a later place is the earlier one
-# turned, by an angle that depends on the distance only, so a matrix can express "three to the
-# left". Learned vectors are free, but end where the table ends. Relative positions put a number per
-# distance into the scores, so that the same pattern gives the same result wherever it stands.
+# A model can be told the place of a token in three ways: by sines, by learned vectors, or by
+# relative positions. Sines need no learning and exist for any place. The vector of a later place is
+# the earlier one turned, by an angle that depends on the distance only, so a matrix can express
+# "three to the left". Learned vectors are free, but end where the table ends. Relative positions
+# put a number per distance into the scores, so that the same pattern gives the same result wherever
+# it stands.
 #
 # .. math::
 #
@@ -402,11 +400,12 @@ if __name__ == "__main__":
 # Why added and not concatenated
 # ------------------------------
 #
-# The next thing that happens to the vector is a matrix. A matrix on two vectors side by side is one
-# matrix on the token plus another on the position: so concatenation is an addition too, one layer
-# later. Adding at once does the same with a position vector of another form, and saves the width:
-# every matrix of the model stays d wide. And nothing is lost, because in many dimensions the sum
-# can be taken apart again.
+# Adding the position does nearly what concatenating it would do, and costs no width. For what comes
+# next, a normalisation aside, is a matrix, and a matrix on two vectors side by side is one matrix
+# on the token plus another on the position: concatenation is an addition too, one layer later.
+# Adding at once does the same with a position vector of another form, and saves the width: every
+# matrix of the model stays d wide. And nothing is lost, because in many dimensions the sum can be
+# taken apart again.
 #
 # .. math::  W \begin{pmatrix} x \\ p \end{pmatrix} = W_x x + W_p p = W_x (x + p'), \qquad
 #            p' = W_x^{-1} W_p\, p
@@ -481,9 +480,10 @@ if __name__ == "__main__":
 # Which kind learns the task
 # --------------------------
 #
-# The task is to write a string backwards. Without positions the encoder sees a bag of digits, and
-# the answer cannot be known. With any of the three kinds it can. How soon depends on the task: here
-# the place counted from the end is what matters.
+# Which kind of positions learns best depends on the task. Here it is to write a string backwards.
+# Without positions the encoder sees a bag of digits, and the answer cannot be known. Sines and
+# learned vectors suffice. How soon a kind learns depends on the task: here the place counted from
+# the end is what matters.
 
 if __name__ == "__main__":
     match_by_kind = {}

@@ -2,20 +2,15 @@ r"""
 Parameters and gradients of a Transformer
 =========================================
 
-Answers, from the list of questions:
+:Answers: questions 8 (which parameters a step updates), 9 (how many there are, counted by hand),
+    and of 4 what residuals, the factor :math:`\sqrt{d}` and a tied output head are for
+:Needs: no weights; the classes of ``10_transformer.py``
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-* 8: which parameters one training step updates;
-* 9: how many parameters there are, and how to count them by hand;
-* 4, in part: that the model equals PyTorch's, and what residuals, the factor :math:`\sqrt{d}` and
-  a tied output head are for.
-
-It needs PyTorch, and the classes of the recipe "The Transformer, from scratch". It takes
-about 4 s, with ``--quick`` or without, on two processor cores.
-
-**The problem.** A model of a hundred thousand numbers or of a billion is trained by one rule: every
-number gets a gradient and moves against it. It helps to know how many there are before any is made,
-which of them a step really moves, and whether the gradient reaches them at all. All three can be
-worked out by hand, and then looked at.
+A model of a hundred thousand numbers or of a billion is trained by one rule: every number gets a
+gradient and moves against it. It helps to know how many there are before any is made, which of them
+a step really moves, and whether the gradient reaches them at all. All three can be worked out by
+hand, and then looked at.
 """
 
 from __future__ import annotations
@@ -36,9 +31,12 @@ FIRST_DIGIT, VOCABULARY, spell = transformer.FIRST_DIGIT, transformer.VOCABULARY
 # Counting the parameters by hand
 # -------------------------------
 #
-# Count the matrices. Attention has four of d by d, feed-forward two of d by h, and each has biases.
-# With h = 4d an encoder block has about 12 d², a decoder block about 16 d²: the rest is small. The
-# embedding has one row per token, and a head that is not tied has as much again.
+# To count the parameters of a Transformer, count its matrices. Attention has four of d by d,
+# feed-forward two of d by h, and each has biases. With h = 4d an encoder block has about 12 d², a
+# decoder block about 16 d²: the rest is small. The embedding has one row per token, and a head that
+# is not tied has as much again. Below, a counts an attention, f a feed-forward network, n a norm, L
+# the blocks of each side, V the tokens. The last 2n are the final norms of the two sides, which
+# PyTorch has and the paper does not.
 #
 # .. math::
 #
@@ -194,6 +192,8 @@ if __name__ == "__main__":
 # at once, since the loss at the decoder's end reaches the encoder through cross-attention.
 # Embedding rows get a gradient only if their token was in the batch. Weight decay, as in AdamW,
 # shrinks the other rows too. Frozen parameters, and parameters that took no part, stay as they are.
+# Here :math:`\eta` is the learning rate, :math:`g` the gradient, :math:`\hat m` and :math:`\hat v`
+# are running means of :math:`g` and :math:`g^2`, and :math:`\lambda` is the decay.
 #
 # .. math::
 #
@@ -266,10 +266,10 @@ if __name__ == "__main__":
 # Why the root of d, and what tying does
 # --------------------------------------
 #
-# The rows of the table are drawn with variance 1/d. A tied head then gives scores of about 1, with
-# which training can start. Reading the rows times the root of d gives the input variance 1, the
-# same order as the positions. Without that factor the positions would be much larger than the
-# tokens.
+# The embedding's rows are multiplied by the root of d to be as large as the positions. They are
+# drawn small, with variance 1/d. A tied head then gives scores of about 1, with which training can
+# start. Reading the rows times the root of d gives the input variance 1, the same order as the
+# positions. Without that factor the positions would be much larger than the tokens.
 
 
 def spread(x: Tensor) -> float:
@@ -297,9 +297,10 @@ if __name__ == "__main__":
 # Why residuals
 # -------------
 #
-# A residual connection adds what came in to what a part makes of it. So there is a path through any
-# number of blocks on which nothing is multiplied, for the vectors going up and for the gradient
-# coming down. Without it, and without normalisation, each block passes on a small fraction of the
+# A residual connection adds what came in to what a part makes of it. So, where the norm stands
+# before the part, there is a path through any number of blocks on which nothing is multiplied, for
+# the vectors going up and for the gradient coming down; with the norm after it, only the norms lie
+# on that path. Without it, and without normalisation, each block passes on a small fraction of the
 # gradient, and the fractions multiply. Normalisation alone keeps up the size of the gradient, but
 # not what it is about: attention averages, and after a few averages all places hold the same
 # vector.

@@ -2,26 +2,20 @@ r"""
 Whisper from scratch, on the real weights
 =========================================
 
-The questions this answers, by their numbers in the list of questions:
+:Answers: questions 26 (Whisper, beside the standard Transformer), 4 (the Transformer in full, as a
+    model that people use), 7 (cross-attention), 9 (parameters counted by hand), 16 (what goes in
+    and what comes out), 21 (encoder, decoder, or both)
+:Needs: the weights of Whisper ``base``; openai-whisper to be compared with
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-* 26: what Whisper is, and how it resembles and differs from the standard Transformer
-* 4: the Transformer in full, here as a model that people use
-* 7: in cross-attention, the queries come from the decoder, the keys and values from the encoder
-* 9: how many parameters, counted by hand
-* 16: what goes into the model and what comes out
-* 21: who uses the encoder alone, the decoder alone, or both
-
-It needs the weights of Whisper ``base``, fetched once, and openai-whisper to be compared with.
-It takes half a minute in quick mode and a minute in full, on two processor cores.
-
-The problem: a recording of up to 30 seconds goes in, and text comes out, in any of about a hundred
-languages, with times. Whisper treats this as translation from sound to words. An encoder turns the
-sound into vectors, 50 per second. A decoder writes the text one token at a time; at each step
-it looks at what it has written and at the vectors. What is to be done (which language, transcribe
-or translate, times or none) is written into the same sequence of tokens, in front of the text.
+A recording of up to 30 seconds goes in, and text comes out, in any of about a hundred languages,
+with times. Whisper treats this as translation from sound to words. An encoder turns the sound into
+vectors, 50 per second. A decoder writes the text one token at a time; at each step it looks at what
+it has written and at the vectors. What is to be done (which language, transcribe or translate,
+times or none) is written into the same sequence of tokens, in front of the text.
 
 The network is written out here, run on the official weights, and held against OpenAI's own package.
-How the text is searched for, and when each word was said, is the recipe ``whisper_search``.
+How the text is searched for, and when each word was said, is in ``21_whisper_search.py``.
 """
 
 import json
@@ -49,8 +43,8 @@ from speechkit.asr.openai import load_engine
 # Sound in: the log-mel spectrogram
 # ---------------------------------
 #
-# Whisper does not hear samples. It sees a picture of the sound: 80 bands of pitch from bottom to
-# top, 100 columns per second, and in each cell the logarithm of the energy. Every recording is
+# Whisper does not hear samples. It sees a picture of the sound: 80 bands of frequency from bottom
+# to top, 100 columns per second, and in each cell the logarithm of the energy. Every recording is
 # filled up with silence to 30 seconds, so the picture always has 80 rows and 3000 columns.
 #
 # For the samples :math:`x`, a Hann window :math:`w` of 400 samples (25 ms) and a hop of 160 (10
@@ -58,13 +52,14 @@ from speechkit.asr.openai import load_engine
 #
 # .. math::
 #
-#    P_{t,f} = \Big|\sum_{n} w_n\, x_{160 t + n}\, e^{-2 \pi i f n / 400}\Big|^2, \qquad
+#    P_{t,f} = \Big|\sum_{n} w_n\, x_{160 t + n - 200}\, e^{-2 \pi i f n / 400}\Big|^2, \qquad
 #    L = \log_{10} \max(M P, 10^{-10}), \qquad
 #    Y = \tfrac14 \big(\max(L, \max L - 8) + 4\big)
 #
-# :math:`M` holds 80 triangles. Their corners are evenly spaced in mel, a scale of pitch that is
+# :math:`M` holds 80 triangles. Their corners are evenly spaced in mel, a scale of frequency that is
 # linear up to 1000 Hz and logarithmic above, as hearing roughly is. The last step cuts off what is
-# more than 80 dB below the loudest cell and brings the numbers near the range from -1 to 1.
+# more than 80 dB below the loudest cell and brings the numbers near the range from -1 to 1. Beyond
+# both ends the sound is mirrored.
 
 SECONDS = 30  # s that the model sees at once
 WINDOW = 400  # samples: 25 ms
@@ -146,20 +141,20 @@ if __name__ == "__main__":
 # .. math::
 #
 #    \mathrm{Attention}(X, S) = \mathrm{concat}_h\left[
-#    \mathrm{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d}} + \text{mask}\right) V_h\right] W_O,
+#    \mathrm{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d_k}} + \text{mask}\right) V_h\right] W_O,
 #    \qquad Q = X W_Q + b_Q,\quad K = S W_K,\quad V = S W_V + b_V
 #
-# The source :math:`S` decides the kind. In self-attention it is :math:`X` itself. In
-# cross-attention :math:`X` comes from the decoder and :math:`S` from the encoder: the text asks,
-# the sound answers. Keys and values are made apart from the queries here, so that they can be
-# kept.
+# A head has :math:`d_k` numbers per query. The source :math:`S` decides the kind. In self-attention
+# it is :math:`X` itself. In cross-attention :math:`X` comes from the decoder and :math:`S` from the
+# encoder: the text asks, the sound answers. Keys and values are made apart from the queries here,
+# so that they can be kept.
 #
 # The key has no bias, because one would do nothing: it adds the same :math:`q \cdot b` to
 # all scores of a query, and the softmax takes no notice of what is added to all.
 
 
 class Attention(nn.Module):
-    """Several heads of softmax(Q K^T / sqrt(d)) V."""
+    """Several heads of softmax(Q K^T / sqrt(d_k)) V."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -406,10 +401,10 @@ if __name__ == "__main__":
 # How many parameters, by hand
 # ----------------------------
 #
-# Count the matrices. With width :math:`d`, an attention has four of :math:`d \times d` and three
-# biases. The feed-forward network has two of :math:`4 d \times d`. A layer norm has a gain and a
-# bias per channel. The vocabulary costs :math:`d` numbers per token, once, since the output head
-# is the same table.
+# To count the parameters of Whisper, count its matrices. With width :math:`d`, an attention has
+# four of :math:`d \times d` and three biases. The feed-forward network has two of :math:`4 d \times
+# d`. A layer norm has a gain and a bias per channel. The vocabulary costs :math:`d` numbers per
+# token, once, since the output head is the same table.
 #
 # .. math::
 #
@@ -609,18 +604,21 @@ def draw_attention(mel: Tensor, panels: dict[str, Tensor], labels: list[str]) ->
     """The log-mel, and weights [tokens, moments] on the same time axis."""
     moments = next(iter(panels.values())).shape[1]
     end = moments * 2 * HOP / RATE  # s
-    figure, axes = plt.subplots(3, 1, figsize=(9, 14), sharex=True, height_ratios=(2, 3, 3))
-    axes[0].imshow(
+    figure, axes = plt.subplots(
+        3, 1, figsize=(9, 14), sharex=True, height_ratios=(2, 3, 3), layout="constrained"
+    )
+    image = axes[0].imshow(
         mel[:, : 2 * moments].numpy(), origin="lower", aspect="auto", extent=(0, end, 0, 80)
     )
+    figure.colorbar(image, ax=axes[0], label="log-mel as the encoder reads it")
     axes[0].set(ylabel="mel band", title="What the encoder sees: the log-mel")
     for axis, (title, weights) in zip(axes[1:], panels.items(), strict=True):
         extent, top = (0, end, len(weights) - 0.5, -0.5), float(weights.quantile(0.995))
-        axis.imshow(weights.numpy(), aspect="auto", extent=extent, cmap="magma", vmax=top)
+        image = axis.imshow(weights.numpy(), aspect="auto", extent=extent, cmap="magma", vmax=top)
+        figure.colorbar(image, ax=axis, label="weight")
         axis.set(ylabel="token about to be written", title=title)
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
     axes[2].set_xlabel("time, s")
-    figure.tight_layout()
     return figure
 
 

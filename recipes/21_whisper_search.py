@@ -2,25 +2,21 @@ r"""
 Whisper's search for the text, and the times of its words
 =========================================================
 
-The questions this answers, by their numbers in the list of questions:
+:Answers: questions 26 (how Whisper is told what to do, and how text and times come out), 7
+    (cross-attention tells when each word was said), 16 (tokens for text, languages, tasks and
+    times)
+:Needs: the weights of Whisper ``base``; openai-whisper to be compared with; the network of
+    ``20_whisper.py``
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-* 26: what Whisper is; here how it is told what to do, and how text and times come out of it
-* 7: cross-attention, used to say when each word was said
-* 16: what comes out of the model: tokens that stand for text, languages, tasks and times
-
-It needs the recipe ``whisper`` (the network), the weights of Whisper ``base``, fetched once, and
-openai-whisper to be compared with. It takes a minute in quick mode and two and a half in full, on
-two processor cores.
-
-The problem: the network gives a probability to every token that could come next. A text has to be
-chosen from that, one token after the other. Which language is spoken, whether to transcribe or to
-translate, and when each segment begins are tokens too, so rules say which may follow which. The
-times of single words are not written down anywhere; they are read off the cross-attention.
+The network gives a probability to every token that could come next. A text has to be chosen from
+that, one token after the other. Which language is spoken, whether to transcribe or to translate,
+and when each segment begins are tokens too, so rules say which may follow which. The times of
+single words are not written down anywhere; they are read off the cross-attention.
 
 Each part is held against OpenAI's own package: the same tokens, the same times.
 """
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -28,14 +24,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import whisper
-from common import EVAL, QUICK, RATE, import_recipe, keep_picture
+from common import QUICK, RATE, import_recipe, keep_picture, listed
 from torch import Tensor, nn
 from torch.nn import functional as F
 from whisper.decoding import DecodingOptions
 from whisper.timing import find_alignment
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-import speechkit as sk
 from speechkit.asr.openai import load_engine
 
 network = import_recipe("whisper")
@@ -46,9 +41,9 @@ Whisper, log_mel, HOP = network.Whisper, network.log_mel, network.HOP
 # ---------------------------
 #
 # Whisper is told what to do by tokens in front of the text: start, language, transcribe or
-# translate, and whether times are wanted. It learned them like words, so the first of them can
-# also be asked for. Given the start token alone, the next token it expects is the language: that
-# is how it detects the language, and how probable it finds that nobody speaks.
+# translate, and whether times are wanted. It learned them like words, so they can also be asked
+# for. Given the start token alone, the next token it expects is the language: that is how it
+# detects the language, and how probable it finds that nobody speaks.
 
 
 def task_prompt(tokenizer: Tokenizer, language: str, task: str, timestamps: bool) -> list[int]:
@@ -66,12 +61,8 @@ def first_look(model: Whisper, states: Tensor, tokenizer: Tokenizer) -> tuple[Te
 
 def foreign(count: int) -> list[tuple[str, Tensor]]:
     """Recordings in other languages and their codes; none where the evaluation speech is not."""
-    manifest = EVAL / "asr_multi" / "manifest.jsonl"
-    lines = manifest.read_text().splitlines() if manifest.is_file() else []
-    rows = [row for row in map(json.loads, lines) if row["dataset"] == "picovoice"][:count]
-    audios = [sk.load_audio(manifest.parent / row["audio"]).resample(RATE) for row in rows]
-    samples = [torch.tensor(audio.samples) for audio in audios]
-    return [(row["lang"], heard) for row, heard in zip(rows, samples, strict=True)]
+    found = listed("asr_multi", "picovoice", count)
+    return [(row["lang"], torch.tensor(audio.samples)) for audio, row in found]
 
 
 def joined(parts: list[Tensor]) -> Tensor:
@@ -128,7 +119,8 @@ if __name__ == "__main__":
 # text must not begin with a space or with its end. With times wanted, the times obey four rules:
 #
 # 1. The text begins with a time, of at most one second.
-# 2. Times come in pairs, the end of one segment and the start of the next, but for the last.
+# 2. Times come in pairs, the end of one segment and the start of the next; the first and the last stand
+#    alone.
 # 3. Time does not run backwards, and a segment has a length.
 # 4. If all times together are more probable than the best word, a time comes next. The probability
 #    is spread over neighbouring times, so no single one would win against a word.
@@ -201,7 +193,7 @@ def reference_text(reference: nn.Module, mel: Tensor, **options):
 
 
 if __name__ == "__main__":
-    speech = [spoken, *recordings[3:], joined([*recordings[:2], spoken])]
+    speech = [spoken, *recordings[2:], joined([*recordings[:2], spoken])]
     mels = [log_mel(samples) for samples in speech]
     states = [model.encoder(mel[None]) for mel in mels]
     reference_states = [reference.encoder(mel[None])[0] for mel in mels]

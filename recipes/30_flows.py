@@ -2,17 +2,17 @@ r"""
 Flows: densities to draw from
 =============================
 
-Answers, for question 27 (VITS: components and training objectives), what its normalising flows are
-and why they can both be trained and sampled. ``31_vits.py`` builds the voice from the layers of this
-file; ``33_vits_training.py`` trains them.
+:Answers: of question 27 (VITS) what normalising flows are, and why they can be both trained and
+    sampled
+:Needs: the voice ``en_US-joe-medium``; coqui-tts, whose curves are the reference
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use) and coqui-tts, whose curves are the
-reference. Takes less than a minute.
+A network that has to give one number for "how long is this vowel?" gives the mean of all answers,
+and speech from means is dull. What is wanted is a probability density: one that can be evaluated at
+an observed duration, so that it can be fitted by maximum likelihood, and that can be drawn from, so
+that it can speak. A flow is both.
 
-The problem. A network that has to give one number for "how long is this vowel?" gives the mean of all
-answers, and speech from means is dull. What is wanted is a probability density: one that can be
-evaluated at an observed duration, so that it can be fitted by maximum likelihood, and that can be
-drawn from, so that it can speak. A flow is both.
+``31_vits.py`` builds the voice from the layers of this file; ``33_vits_training.py`` trains them.
 """
 
 import copy
@@ -31,8 +31,8 @@ from torch.nn import functional as F
 #
 # A flow is a function that can be run both ways and whose stretching is known. Pass Gaussian noise
 # backwards through it and you have a sample of a complicated density; pass data forwards and you
-# have that density's value. That is why the duration predictor can both speak and be trained by
-# maximum likelihood.
+# have that density's value. That is why the part of VITS that draws how long each sound lasts can
+# both speak and be trained by maximum likelihood.
 #
 # If :math:`y = f(x)` is invertible and :math:`y` is standard normal, the density of :math:`x` is
 #
@@ -101,8 +101,8 @@ def spline(x: Tensor, raw: Tensor, backwards: bool = False) -> tuple[Tensor, Ten
 
 # %%
 # Three numbers prove the curve: backwards after forwards is the identity, the slope is what
-# automatic differentiation finds, and the density that the change of variables gives has area 1 and
-# agrees with a histogram of samples.
+# automatic differentiation finds, and the density that the change of variables gives has area 1.
+# The picture shows that samples have that density.
 
 if __name__ == "__main__":
     from TTS.tts.layers.vits.transforms import (
@@ -240,9 +240,9 @@ class SplineCoupling(nn.Module):
 #
 #     y_0 = x_0, \qquad y_1 = x_1 + m(x_0), \qquad \log \left| \det J \right| = 0
 #
-# The network :math:`m` is a stack of WaveNet layers. In each, a convolution over five frames makes a
-# content and a gate; :math:`\tanh(\text{content}) \cdot \sigma(\text{gate})` goes on to the next
-# layer and into a sum that is the result.
+# The network :math:`m` is a stack of WaveNet layers. In each, a convolution over five frames
+# (slices of 11.6 ms) makes a content and a gate; :math:`\tanh(\text{content}) \cdot
+# \sigma(\text{gate})` goes on to the next layer and into a sum that is the result.
 
 
 class WaveNet(nn.Module):
@@ -416,7 +416,7 @@ if __name__ == "__main__":
     axis.plot(middle, "ko", ms=4, label="median")
     axis.plot(many[0, shown], "r_", ms=9, label="one draw")
     axis.set_xticks(places, [phonemes[owners[i]].replace(" ", "_") for i in shown])
-    axis.set(ylabel="frames of 11.6 ms", ylim=(0, None))
+    axis.set(ylabel="duration (frames of 11.6 ms)", ylim=(0, None))
     axis.set_xlabel("phoneme (_ is the space between words; the blank symbols are left out)")
     axis.set_title("Durations are a density, not a number")
     axis.legend()

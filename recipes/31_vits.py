@@ -2,19 +2,17 @@ r"""
 VITS: a voice in one network
 ============================
 
-Answers question 27 for what the network is made of (VITS: components and training objectives; the
-objectives are in ``33_vits_training.py``). For VITS it also answers question 16 (what goes into a
-model and what comes out) and question 21 (which systems use which part of the Transformer).
+:Answers: questions 27 (VITS: its components), 16 (what goes in and what comes out), 21 (the encoder
+    alone)
+:Needs: the voice ``en_US-joe-medium``; coqui-tts to be compared with
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use) and the packages of speechkit.
-Takes about half a minute in quick mode and one minute in full.
-
-The problem. A text says which sounds come, but not how long each lasts, at what pitch, with how
-much breath. Many recordings are right for one text. A network that must give *one* answer gives
-the average of all, and averaged speech is dull. VITS treats what the text leaves open as a random
-variable: it learns a probability density of speech given the text, and speaking is drawing from it.
-Two draws are made. One gives each phoneme its duration. The other gives each frame of 11.6 ms a
-vector :math:`z` of 192 numbers, which a decoder turns into 256 samples of sound:
+A text says which sounds come, but not how long each lasts, at what pitch, with how much breath.
+Many recordings are right for one text. A network that must give *one* answer gives the average of
+all, and averaged speech is dull. VITS treats what the text leaves open as a random variable: it
+learns a probability density of speech given the text, and speaking is drawing from it. Two draws
+are made. One gives each phoneme its duration. The other gives each frame of 11.6 ms a vector
+:math:`z` of 192 numbers, which a decoder turns into 256 samples of sound:
 
 .. math::
 
@@ -158,10 +156,10 @@ class RelativeAttention(nn.Module):
 
 
 # %%
-# Each layer adds what attention found, normalises, adds what a small convolution over three
-# neighbours makes of it, and normalises again. At the end each symbol has a text vector, and from
-# it a mean :math:`\mu_i` and a log scale :math:`\log \sigma_i` of the latent frames it will fill.
-# The mask is 1 on symbols and 0 on the padding of a batch.
+# Each layer adds what attention found, normalises, adds what two small convolutions, each over
+# three symbols, make of it, and normalises again. At the end each symbol has a text vector, and
+# from it a mean :math:`\mu_i` and a log scale :math:`\log \sigma_i` of the latent frames it will
+# fill. The mask is 1 on symbols and 0 on the padding of a batch.
 
 
 class TextLayer(nn.Module):
@@ -305,10 +303,11 @@ def prior_flow(s: Sizes) -> nn.Module:
 # The decoder: from frames to samples
 # -----------------------------------
 #
-# The decoder is a HiFi-GAN generator: transposed convolutions raise the rate 8, 8 and 4 times, so
-# that each frame becomes 256 samples. After each, three residual blocks with different kernels and
-# dilations look at patterns of different lengths, and their mean goes on. It is made of convolutions
-# only, so it sees a limited stretch of frames and can be run piece by piece.
+# The decoder is a HiFi-GAN generator: transposed convolutions, which put several outputs in place
+# of each input, raise the rate 8, 8 and 4 times, so that each frame becomes 256 samples. After
+# each, three residual blocks with different kernels and dilations look at patterns of different
+# lengths, and their mean goes on. It is made of convolutions only, so it sees a limited stretch of
+# frames and can be run piece by piece.
 
 SLOPE = 0.1  # of the leaky rectifiers, for negative values
 
@@ -360,9 +359,9 @@ class Decoder(nn.Module):
 # The whole model
 # ---------------
 #
-# Speaking is five lines: read the text, draw durations, repeat the priors, draw a latent and send
-# it backwards through the flow, decode. Two numbers set how bold the draws are: 0.8 for the durations
-# and 0.667 for the sound; at 0 the voice says the same thing every time.
+# VITS speaks in five steps: read the text, draw durations, repeat the priors, draw a latent and
+# send it backwards through the flow, decode. Two numbers set how bold the draws are: 0.8 for the
+# durations and 0.667 for the sound; at 0 the voice says the same thing every time.
 
 
 @dataclass
@@ -623,10 +622,10 @@ if __name__ == "__main__":
 # What it does not do
 # -------------------
 #
-# It does not train: ``33_vits_training.py`` does, and adds what training needs. It has one speaker;
-# with several, a vector for the speaker is added in the duration predictor, the flow and the
-# decoder. It does not turn text into phonemes: espeak-ng does, and the voice depends on its
-# spelling. It leaves out dropout, which only training uses.
+# It does not train: ``32_vits_objective.py`` adds what training needs, and ``33_vits_training.py``
+# trains. It has one speaker; with several, a vector for the speaker is added in the duration
+# predictor, the flow and the decoder. It does not turn text into phonemes: espeak-ng does, and the
+# voice depends on its spelling. It leaves out dropout, which only training uses.
 #
 # Exercises
 # ---------

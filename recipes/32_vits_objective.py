@@ -2,16 +2,14 @@ r"""
 VITS: what it is trained for
 ============================
 
-Answers question 27 for the training objectives (VITS: components and training objectives), and in
-part questions 3 (loss functions: L1, KL, adversarial, feature matching, and when) and 19 (VAE
-against autoencoder: where VITS uses a VAE).
+:Answers: questions 27 (VITS: its training objectives), 3 (the losses L1, KL, adversarial, feature
+    matching), 19 (where VITS is a VAE)
+:Needs: no weights; coqui-tts and monotonic-alignment-search to be compared with
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-Needs no weights; coqui-tts and monotonic-alignment-search are the references. Takes less than a minute.
-``33_vits_training.py`` trains a small VITS with what stands here.
-
-The problem. ``31_vits.py`` speaks by drawing latent frames :math:`z` from a density that the text
-gives, and decoding them. To train it one would raise the probability of the recordings, but that is
-an integral over every possible :math:`z`. And nobody says how long each phoneme lasts. VITS answers
+``31_vits.py`` speaks by drawing latent frames :math:`z` from a density that the text gives, and
+decoding them. To train it one would raise the probability of the recordings, but that is an
+integral over every possible :math:`z`. And nobody says how long each phoneme lasts. VITS answers
 the first with a variational autoencoder, the second with a search for the best alignment, and adds
 critics that listen to the sound.
 
@@ -20,6 +18,8 @@ critics that listen to the sound.
     \log p(x \mid \text{text}) \;\ge\;
     \mathbb E_{q(z \mid x)} \log p(x \mid z) - \mathrm{KL}\left( q(z \mid x) \,\|\,
     p(z \mid \text{text}, \text{alignment}) \right)
+
+``33_vits_training.py`` trains a small VITS with what stands here.
 """
 
 import itertools
@@ -54,10 +54,11 @@ class Sound:
 # Reconstruction: the L1 distance of mel spectrograms
 # ---------------------------------------------------
 #
-# The decoder is told to reproduce a recording, and the error is measured on log-mel spectrograms: the
-# mean absolute difference. Samples would be the wrong thing to compare, because two waves that sound
-# the same may differ in phase. The mel scale weighs frequencies as hearing does, and the absolute
-# value, unlike the square, does not let the few largest errors rule.
+# The decoder is told to reproduce a recording, and the error is measured on log-mel spectrograms:
+# the mean absolute difference. Samples would be the wrong thing to compare, because two waves that
+# sound the same may differ in phase. The mel scale weighs frequencies as hearing does, and the
+# absolute value, unlike the square, does not let the few largest errors rule. The factor 45 sets
+# its weight beside the other losses.
 #
 # .. math::
 #
@@ -316,10 +317,11 @@ if __name__ == "__main__":
 # Critics: adversarial least squares
 # ----------------------------------
 #
-# A mel spectrogram leaves out phase and fine detail, and a decoder trained on it alone sounds like a
-# machine. So discriminators, networks that listen to the wave, learn to tell recordings from
-# decoded sound, and the decoder learns to be taken for a recording. Some look at every second,
-# third or fifth sample, where voiced speech repeats itself; some at the wave as it is or averaged.
+# A mel spectrogram leaves out phase and fine detail, and a decoder trained on it alone sounds like
+# a machine. So discriminators, networks that listen to the wave, learn to tell recordings from
+# decoded sound, and the decoder learns to be taken for a recording. Five of them fold the wave, to
+# look at every 2nd, 3rd, 5th, 7th or 11th sample, so that patterns of different periods show; one
+# listens to the wave as it is.
 #
 # With scores :math:`D(\cdot)` that should be 1 for recordings and 0 for decoded sound (least squares
 # keeps giving a gradient where a logarithm would be flat):
@@ -405,9 +407,9 @@ def adversarial_loss(fake: list[Tensor]) -> Tensor:
 # Feature matching
 # ----------------
 #
-# A score is one number and teaches slowly. So the decoder is also asked to make the inner layers of
-# the critics see the same in its sound as in the recording. It is a reconstruction loss whose measure
-# is learned: what the critics look at to tell the two apart.
+# Feature matching asks the decoder to make the inner layers of the critics see the same in its
+# sound as in the recording. A score says little and teaches slowly; this says more. It is a
+# reconstruction loss whose measure is learned: what the critics look at to tell the two apart.
 #
 # .. math::
 #
@@ -423,8 +425,8 @@ def feature_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 # One training step
 # -----------------
 #
-# A step encodes the recording, aligns it with the text, and adds up five losses. Only a short
-# segment is decoded, since the decoder is the costliest part. The generator's loss is
+# A training step of VITS encodes the recording, aligns it with the text, and adds up five losses.
+# Only a short segment is decoded, since the decoder is the costliest part. The generator's loss is
 #
 # .. math::
 #

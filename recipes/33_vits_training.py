@@ -2,15 +2,14 @@ r"""
 VITS: a small one, trained
 ==========================
 
-Answers question 27 (VITS: components and training objectives) by training one, and in part question
-19 (VAE against autoencoder), with what the trained encoder and prior are good for.
+:Answers: question 27 (VITS) by training one; of 19 (VAE against autoencoder) what the trained
+    encoder and prior are good for
+:Needs: the voice ``en_US-joe-medium``, which reads the sentences that the small VITS learns from
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-Needs the voice ``en_US-joe-medium`` (63 MB, fetched on first use), which reads the sentences that a
-small VITS learns from. Takes about a minute in quick mode and six in full, on two cores.
-
-The problem. ``32_vits_objective.py`` writes down five losses. Do they fall together? Does the search
-find the right alignment, when the model that it asks knows nothing at first and learns from what the
-search finds? And what comes out after minutes instead of days?
+``32_vits_objective.py`` writes down five losses. Do they fall together? Does the search find the
+right alignment, when the model that it asks knows nothing at first and learns from what the search
+finds? And what comes out after minutes instead of days?
 """
 
 import time
@@ -87,7 +86,7 @@ def collate(recordings: Sequence[Recording], alphabet: str) -> objective.Batch:
 if __name__ == "__main__":
     voice, random = vits.load_voice(), np.random.default_rng(0)
     texts = []
-    while len(texts) < (52 if QUICK else 100):
+    while len(texts) < (64 if QUICK else 100):
         text = " ".join(random.choice(WORDS, random.integers(3, 6))) + "."
         if text not in texts:
             texts.append(text)
@@ -138,10 +137,8 @@ def check(model: nn.Module, recordings: Sequence[Recording], alphabet: str) -> C
     batch = collate(recordings, alphabet)
     durations = nn.utils.rnn.pad_sequence([r.durations for r in recordings], batch_first=True)
     truth = vits.path_matrix(durations).mT
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(
-            0
-        )  # the posterior draws: always alike here, and training is not disturbed
+    with torch.random.fork_rng(devices=[]):  # training is not disturbed
+        torch.manual_seed(0)  # the posterior draws: always alike here
         a = model.align(batch)
     real = a.text_mask[:, 0].bool()
     pairs = np.stack([a.path.sum(2)[real].numpy(), durations[real].numpy()])
@@ -192,9 +189,12 @@ if __name__ == "__main__":
 # memory of gradients (0.8), as for all adversarial training here, because what is learned from keeps
 # changing.
 
-STEPS = 160 if QUICK else 600
+WHOLE = 600  # steps of a whole training
+STEPS = 170 if QUICK else WHOLE
 BATCH = 8
-RATE = 3e-3  # of learning, falling to a twentieth along a cosine; 2e-4 for a large VITS
+RATE = (
+    3e-3  # of learning, falling to a twentieth along a cosine in a whole one; 2e-4 for a large VITS
+)
 EACH = 30 if QUICK else 60  # steps between checks
 
 
@@ -205,7 +205,7 @@ def optimiser(module: nn.Module) -> torch.optim.Optimizer:
 def train_step(model, critics, batch, generator_steps, critic_steps) -> dict[str, float]:
     """One step of the critics and one of the rest; the six losses."""
     losses, real, fake = model(batch)
-    (real_scores, real_found), (fake_scores, _) = critics(real), critics(fake.detach())
+    (real_scores, _), (fake_scores, _) = critics(real), critics(fake.detach())
     critic_loss = objective.critic_loss(real_scores, fake_scores)
     critic_steps.zero_grad()
     critic_loss.backward()
@@ -223,7 +223,7 @@ def train_step(model, critics, batch, generator_steps, critic_steps) -> dict[str
 
 if __name__ == "__main__":
     steps = (optimiser(model), optimiser(critics))
-    falls = [torch.optim.lr_scheduler.CosineAnnealingLR(s, STEPS, RATE / 20) for s in steps]
+    falls = [torch.optim.lr_scheduler.CosineAnnealingLR(s, WHOLE, RATE / 20) for s in steps]
     history, checks, began = [], [(0, before.right, before.correlation, before.sure)], time.time()
     for step in range(1, STEPS + 1):
         chosen = [heard[i] for i in random.choice(len(heard), BATCH, replace=False)]
@@ -248,14 +248,14 @@ if __name__ == "__main__":
     print(f"probability of the true symbol {after.sure:.3f}")
 
 # %%
-# The losses fall together
-# ------------------------
+# Which losses fall
+# -----------------
 #
-# What is minimised jointly falls jointly: the mel distance, the KL term and the bound of the
-# durations. The duration loss rises first, because the search changes its mind about every symbol
-# while it knows little. The critics and the decoder play against each other, so their losses need
-# not fall; they settle where neither wins, and the distance of features grows as the critics
-# find more to look at.
+# Only the sum of the losses is minimised, and its parts need not fall alike. The mel distance and
+# the KL term fall from the start. The duration loss rises first, because the search changes its
+# mind about every symbol while it knows little, and falls when the alignment settles. The critics
+# and the decoder play against each other, so their losses need not fall; the distance of features
+# grows as the critics find more to look at.
 
 
 def draw_losses(losses: dict[str, np.ndarray], even: float, checks: list[tuple]) -> Figure:
@@ -272,7 +272,7 @@ def draw_losses(losses: dict[str, np.ndarray], even: float, checks: list[tuple])
     shown["probability of the true symbol"] = sure
     for axis, (name, values) in zip(list(figure.axes)[6:], shown.items(), strict=True):
         axis.plot(steps, values, color="C2", marker=".")
-        axis.set(title=name, xlabel="step", ylim=(0, 1))
+        axis.set(title=name, xlabel="step", ylabel="0 to 1", ylim=(0, 1))
     figure.axes[6].axhline(even, color="0.5", linestyle="--", label="equal steps")
     figure.axes[6].legend()
     figure.suptitle("Losses while a small VITS learns, and its alignment on unheard sentences")
@@ -283,16 +283,17 @@ if __name__ == "__main__":
     keep_picture(draw_losses(losses, even_right, checks), "vits_training_losses")
     for name in ("mel", "kl"):
         assert ended[name] < started[name] / 1.3, f"the {name} loss does not fall"
-    assert ended["duration"] < highest["duration"], "the duration loss does not fall again"
+    assert ended["duration"] < 0.97 * highest["duration"], "the duration loss does not fall again"
 
 # %%
 # The alignment turns diagonal
 # ----------------------------
 #
-# Before training every frame fits every symbol about as well, and the path is chance. Afterwards the
-# scores show a band from the first symbol to the last, and the path follows it. It is far from
-# perfect: borders between sounds are often some frames off. But far more frames have their true
-# symbol than with equal steps, and the borders lie nearer to the true ones.
+# Before training the scores are strong but random: each frame prefers some symbol for no reason,
+# and the path is chance. Afterwards the true symbols are more probable, and with the order of the
+# text to help, the path follows the true one. It is far from perfect: borders between sounds are
+# often some frames off. But more frames have their true symbol than with equal steps, and the
+# borders lie nearer to the true ones.
 
 
 def border_distance(recordings: Sequence[Recording], durations: Sequence[Tensor]) -> float:
@@ -315,7 +316,9 @@ def draw_alignment(recording: Recording, states: dict[str, Check], row: int) -> 
         figure.subplots(len(states), 1, sharex=True), states.items(), strict=True
     ):
         scores = state.aligned.scores[row, :count, :frames].softmax(0)
-        axis.imshow(scores, aspect="auto", origin="lower", cmap="magma", interpolation="nearest")
+        image = axis.imshow(
+            scores, aspect="auto", origin="lower", cmap="magma", interpolation="nearest", vmax=1
+        )
         for path, color, label in (
             (state.aligned.path, "C0", "found"),
             (state.truth, "C2", "true"),
@@ -325,7 +328,8 @@ def draw_alignment(recording: Recording, states: dict[str, Check], row: int) -> 
         axis.set_yticks(range(count), recording.symbols, fontsize=7)
         axis.set(title=f"{name}: probability of each symbol", ylabel="symbol")
         axis.legend(loc="lower right")
-    figure.axes[-1].set_xlabel(f"frame of {1000 * SOUND.hop / SOUND.rate:.1f} ms")
+    figure.colorbar(image, ax=figure.axes, label="probability")
+    figure.axes[len(states) - 1].set_xlabel(f"frame of {1000 * SOUND.hop / SOUND.rate:.1f} ms")
     return figure
 
 
@@ -386,6 +390,8 @@ if __name__ == "__main__":
     mel_distances = {name: mel_distance(wave, after) for name, wave in rebuilt.items()}
     for name, distance in mel_distances.items():
         print(f"{name:24} {distance:.2f} from the recordings")
+    near, own, other = list(mel_distances.values())[:3]
+    assert near < own < other, "the prior does not know what its text sounds like"
 
 # %%
 # What it says
@@ -395,7 +401,6 @@ if __name__ == "__main__":
 # pictures show the recording, what comes back from the encoder, and what comes from the text alone.
 
 if __name__ == "__main__":
-    model.eval()
     ids = [alphabet.index(symbol) for symbol in unheard[0].symbols]
     torch.manual_seed(1)
     spoken = model.speak(ids).samples.numpy()
@@ -408,9 +413,8 @@ if __name__ == "__main__":
         "Rebuilt from the encoder's latents": rebuilt["the encoder's"][0, : len(unheard[0].wave)],
         "Spoken from the text alone": torch.tensor(spoken),
     }
-    keep_sound(
-        sk.Audio(list(waves.values())[1].numpy().copy(), SOUND.rate), "vits_training_rebuilt"
-    )
+    again = waves["Rebuilt from the encoder's latents"].numpy().copy()
+    keep_sound(sk.Audio(again, SOUND.rate), "vits_training_rebuilt")
     figure = Figure(figsize=(9, 7), layout="constrained")
     for axis, (title, wave) in zip(figure.subplots(3, sharex=True), waves.items(), strict=True):
         mel = objective.log_mel(objective.linear_spectrogram(wave[None], SOUND), SOUND)[0]

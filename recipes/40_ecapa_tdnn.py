@@ -2,25 +2,23 @@ r"""
 ECAPA-TDNN: a voice in 192 numbers
 ==================================
 
-**Answers** question 17 (TDNN and ECAPA-TDNN; the error rates are in
-``43_speaker_verification.py``), question 16 for speakers (what goes in: a waveform, then a filter
-bank; what comes out: one embedding), and the network half of question 25 (speaker verification).
-``41_ecapa_inside.py`` goes on with what the trained network sees and attends to.
+:Answers: questions 17 (TDNN and ECAPA-TDNN), 16 (in: a waveform; out: one embedding), 25 (speaker
+    verification: the network)
+:Needs: the weights of ``spkrec-ecapa-voxceleb``; the voice ``en_US-joe-medium``; recordings are
+    used where there are some
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-**Needs** the weights of ``spkrec-ecapa-voxceleb`` and of the voice ``en_US-joe-medium``, which are
-fetched when missing. Recordings are used where there are some, and the voice where there are none.
-
-**Takes** about 15 s in quick mode and 30 s in full, on two processor cores.
-
-Two recordings of one person differ in almost every sample: other words, another room, another
-mood. A speaker network maps a recording of any length to one vector, so that vectors of one person
-point the same way and vectors of two people do not. ECAPA-TDNN is such a network. It is a stack of
+Two recordings of one person differ in almost every sample: other words, another room, another mood.
+A speaker network maps a recording of any length to one vector, so that vectors of one person point
+the same way and vectors of two people do not. ECAPA-TDNN is such a network. It is a stack of
 convolutions over time, as speaker networks were before it, with four additions: convolutions in
 groups that pass on to each other, gates that look at the whole recording, a layer that reads all
-earlier layers, and an average over time whose weights are learned.
+blocks side by side, and an average over time whose weights are learned.
 
 This file builds it from its parts, loads the real weights, and ends at the same vectors as
 speechbrain's module.
+
+``41_ecapa_inside.py`` goes on with what the trained network sees and attends to.
 """
 
 import math
@@ -60,10 +58,10 @@ SMALLEST_VARIANCE = 1e-12  # keeps the square root's slope finite
 #    d_{tm} = 10 \log_{10} \sum_k M_{mk} P_{tk}, \qquad
 #    y_{tm} = d_{tm} - \frac1T \sum_{t'} d_{t'm}.
 #
-# :math:`M` holds triangles whose centres are evenly spaced on the mel scale
-# :math:`2595 \log_{10}(1 + f/700)`. This is the first thing of two that distinguish speakers: the
-# bands show the resonances of the throat and mouth. The other, the pitch, shows in the low bands
-# and in how the bands flicker.
+# :math:`M` holds triangles whose centres are evenly spaced on the mel scale :math:`2595 \log_{10}(1
+# + f/700)`. Two things distinguish speakers most: the bands show the resonances of the throat and
+# mouth, and the pitch shows in the low bands and in how the bands flicker. Powers below
+# :math:`10^{-10}` count as that, and nothing counts as lower than 80 dB below the loudest.
 
 
 def mel_triangles() -> Tensor:
@@ -131,8 +129,9 @@ if __name__ == "__main__":
 # -------------------------------------
 #
 # A time-delay neural network applies the same small network to every stretch of frames. That is a
-# convolution over time. Its taps may stand apart: with dilation 3 a layer of three taps sees frames
-# :math:`t-3`, :math:`t` and :math:`t+3`, so a few layers see a second of speech with few weights.
+# convolution over time. Its taps, the frames that it reads, may stand apart: with dilation 3 a
+# layer of three taps sees frames :math:`t-3`, :math:`t` and :math:`t+3`, so a few layers see a
+# second of speech with few weights.
 #
 # .. math::
 #
@@ -195,10 +194,10 @@ if __name__ == "__main__":
 # Res2Net: groups that pass on
 # ----------------------------
 #
-# A block splits its channels into 8 groups. The first passes as it is; each other group is added to
-# the result of the group before it and goes through a small convolution. So the last group has been
-# through seven convolutions and the second through one: one layer holds eight widths of context,
-# and costs far fewer weights than one convolution over all channels.
+# A block splits its channels into 8 groups. The first passes as it is, the second goes through a
+# small convolution, and to each later one the result of the group before it is added first. So the
+# last group has been through seven convolutions and the second through one: one layer holds eight
+# widths of context, and costs far fewer weights than one convolution over all channels.
 #
 # .. math::
 #
@@ -239,9 +238,10 @@ if __name__ == "__main__":
 # Squeeze and excitation: a look at the whole recording
 # -----------------------------------------------------
 #
-# A convolution knows a second of speech at most. The squeeze takes the mean of every channel over
-# the whole recording, and a small network makes of it a gate between 0 and 1 for each channel. So a
-# channel that says nothing in this recording, because of its noise or its room, can be turned down.
+# Squeeze and excitation lets every frame know of the whole recording, where the convolutions see
+# little more than a second. The squeeze takes the mean of every channel over the whole recording,
+# and a small network makes of it a gate between 0 and 1 for each channel. So a channel that says
+# nothing in this recording, because of its noise or its room, can be turned down.
 #
 # .. math:: g = \operatorname{sigmoid}\bigl(W_2 \max(W_1 \bar x + b_1, 0) + b_2\bigr), \qquad
 #    y_{ct} = g_c\, x_{ct}, \qquad \bar x_c = \frac1T \sum_t x_{ct}.
@@ -383,10 +383,11 @@ if __name__ == "__main__":
 # The whole network
 # -----------------
 #
-# A first layer turns 80 bands into 1024 channels. Three blocks follow, with dilations 2, 3 and 4.
-# The next layer reads the outputs of all three blocks side by side, since
-# an early one may hold what a later one has lost; this is multi-layer feature aggregation. Pooling
-# makes one vector of 2 x 3072 numbers, and a linear layer makes 192 of it.
+# ECAPA-TDNN is a first layer, three blocks, a layer that gathers them, a pooling over time and a
+# last linear layer. The first layer turns 80 bands into 1024 channels. The blocks have dilations 2,
+# 3 and 4. The next layer reads the outputs of all three blocks side by side, since an early one may
+# hold what a later one has lost; this is multi-layer feature aggregation. Pooling makes one vector
+# of 2 x 3072 numbers, and a linear layer makes 192 of it.
 
 
 class EcapaTdnn(nn.Module):

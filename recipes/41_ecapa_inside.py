@@ -2,14 +2,11 @@ r"""
 Inside ECAPA-TDNN: context, attention, batch norm
 =================================================
 
-**Answers** the rest of question 17 (TDNN and ECAPA-TDNN): how far the trained network sees, which
-moments of a recording it attends to, and what becomes of its batch norms after training. The
-network and its weights are those of ``40_ecapa_tdnn.py``.
-
-**Needs** the weights of ``spkrec-ecapa-voxceleb`` and of the voice ``en_US-joe-medium``, which are
-fetched when missing. A recording is used where there is one, and the voice where there is none.
-
-**Takes** about 15 s, in quick mode and in full, on two processor cores.
+:Answers: of question 17 (ECAPA-TDNN) how far the trained network sees, what it attends to, what
+    becomes of its batch norms
+:Needs: the weights of ``spkrec-ecapa-voxceleb``; the voice ``en_US-joe-medium``; a recording is
+    used where there is one; the network of ``40_ecapa_tdnn.py``
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
 A network that gives the right answers can still be asked how it finds them. Three questions have
 answers in numbers here. How much of the recording does one frame know? Which frames make the
@@ -99,7 +96,9 @@ if __name__ == "__main__":
 #
 # Every one of the 3072 channels has its own weights over time. Their mean says which frames make
 # the embedding: speech more than silence, and some sounds more than others. The picture shows them
-# below the filter bank of the same sentence, as multiples of equal weights.
+# below the filter bank of the same sentence, as multiples of equal weights. How many frames a
+# channel really uses, the exponential of the entropy of its weights says: it is n for n equal
+# weights.
 
 
 def draw_attention(bands: Tensor, weights: Tensor) -> Figure:
@@ -176,10 +175,11 @@ if __name__ == "__main__":
 # One voice, other voices
 # -----------------------
 #
-# The score of two recordings is the cosine of the angle between their embeddings. Two sentences of
-# one voice score high. The same voice played faster or slower, as from a tape, scores lower against
-# itself: its pitch and its resonances moved, so it is another throat.
-# ``43_speaker_verification.py`` measures how well the score decides.
+# Out of ECAPA-TDNN comes one vector of 192 numbers per recording, its embedding. The score of two
+# recordings is the cosine of the angle between theirs. Two sentences of one voice score high. The
+# same voice played faster or slower, as from a tape, scores lower against itself: its pitch and its
+# resonances moved, so it is another throat. ``43_speaker_verification.py`` measures how well the
+# score decides.
 
 if __name__ == "__main__":
     from speechkit.augment import change_speed

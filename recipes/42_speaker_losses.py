@@ -2,19 +2,18 @@ r"""
 Losses that teach voices: softmax, AAM-softmax, triplet, GE2E
 =============================================================
 
-**Answers** the part of question 3 on losses that learn to compare (softmax and AAM-softmax,
-triplet, GE2E), and the losses of question 25 (speaker verification). ``44_speaker_training.py``
-trains with all four.
-
-**Needs** no weights.
-
-**Takes** about 10 s in quick mode and 15 s in full, on two processor cores.
+:Answers: questions 3 (losses that learn to compare: softmax, AAM-softmax, triplet, GE2E), 25
+    (speaker verification: losses)
+:Needs: no weights
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
 A speaker network is trained on some thousand people and used on others. It must not only tell its
 training speakers apart: it must put any two recordings of one person near each other, and
 recordings of two people apart, in the only measure that is used later, the angle. What it is
 trained for, the loss says. Each of the four here is derived, written out, and checked against
 somebody else's code.
+
+``44_speaker_training.py`` trains with all four.
 """
 
 import math
@@ -41,10 +40,10 @@ NEAR_ONE = 1e-7  # keeps the slope of the arc cosine finite
 #    \qquad \frac{\partial L}{\partial z_j} = p_j - [j = y].
 #
 # The slope is the probability minus what it should be: the right logit is pulled up, every other is
-# pushed down by as much as it is believed. But a logit is :math:`z_j = w_j \cdot e =
-# \lVert w_j \rVert \lVert e \rVert \cos\theta_j`. The loss falls when vectors merely grow longer,
-# and it is content as soon as the right speaker is ahead, be it by little. Verification compares
-# angles, of speakers that no classifier has seen: it needs room between them.
+# pushed down by as much as it is believed. But a logit is :math:`z_j = w_j \cdot e = \lVert w_j
+# \rVert \lVert e \rVert \cos\theta_j`. The loss falls when vectors merely grow longer, and with
+# long vectors it is content as soon as the right speaker is ahead, be it by little. Verification
+# compares angles, of speakers that no classifier has seen: it needs room between them.
 
 
 def softmax_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -62,9 +61,11 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     logits, labels = torch.randn(4, 5, requires_grad=True), torch.tensor([0, 2, 2, 4])
     softmax_loss(logits, labels).backward()
+    value_difference = float((softmax_loss(logits, labels) - F.cross_entropy(logits, labels)).abs())
     by_formula = (logits.softmax(1) - F.one_hot(labels, 5)).detach() / len(labels)
     slope_difference = float((logits.grad - by_formula).abs().max())
     print(f"slope of the cross-entropy, formula against autograd: {slope_difference:.1e}")
+    assert value_difference < 1e-6, "the loss is not torch's"
     assert slope_difference < 1e-6, "the slope is not p - [j = y]"
 
 # %%
@@ -225,16 +226,17 @@ if __name__ == "__main__":
     spreads = {name: spread(found, toy_labels) for name, (found, _) in toy.items()}
     for name, degrees in spreads.items():
         print(f"{name}: a new point lies {degrees:.1f} degrees from the middle of its class")
-    assert spreads["AAM"] < spreads["Softmax"], "the margin should draw the classes together"
+    assert spreads["AAM"] < spreads["Unit vectors"], "the margin should draw the classes together"
     keep_picture(draw_toy(toy, toy_labels), "speaker_margin")
 
 # %%
 # Triplet and GE2E: losses without a classifier
 # ---------------------------------------------
 #
-# A classifier needs a weight vector for each training speaker. Two other losses compare recordings
-# with recordings. They train exactly what verification does, but a batch shows them only few
-# comparisons, and most of these are too easy to teach anything.
+# The triplet loss and GE2E need no classifier: they compare recordings with recordings. A
+# classifier needs a weight vector for each training speaker; these two do not. They train exactly
+# what verification does, but a batch shows them only few comparisons, and most of these are too
+# easy to teach anything.
 #
 # The triplet loss takes a recording, another of the same speaker and one of a stranger, and wants
 # the stranger farther away by a margin. The distance is one minus the cosine. Most triplets satisfy
@@ -306,6 +308,7 @@ if __name__ == "__main__":
 
 # %%
 # Which loss, when?
+# -----------------
 #
 # ============  =======================  ====================================  ====================
 # loss          compares with            needs                                 use it
@@ -318,7 +321,8 @@ if __name__ == "__main__":
 # GE2E          the mean of each         batches of some recordings of some    to train enrolment
 #               speaker of the batch     speakers                              itself
 # ============  =======================  ====================================  ====================
-#
+
+# %%
 # What this does not do
 # ---------------------
 #

@@ -2,21 +2,20 @@ r"""
 Speaker verification: scores, errors, tuning
 ============================================
 
-**Answers** question 25 (speaker verification: metrics and tuning) and the metrics of question 17
-(equal error rate; precision, recall, F1). The losses are in ``42_speaker_losses.py``, and
-``44_speaker_training.py`` goes on with training.
-
-**Needs** the weights of ``spkrec-ecapa-voxceleb`` and of the voice ``en_US-joe-medium``, which are
-fetched when missing. Trials of real recordings are used where there are some; where there are none,
-the voice is played as from tapes of several speeds.
-
-**Takes** about 25 s in quick mode and a minute in full, on two processor cores.
+:Answers: questions 25 (speaker verification: metrics and tuning), 17 (equal error rate; precision,
+    recall, F1)
+:Needs: the weights of ``spkrec-ecapa-voxceleb``; the voice ``en_US-joe-medium``; trials of real
+    recordings are used where there are some, else the voice is played as from tapes of several
+    speeds
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
 Verification asks of two recordings whether one person speaks in both. A network makes a vector of
 each (``40_ecapa_tdnn.py``), the cosine of the angle between the vectors is the score, and the
 answer is yes when the score is at least a threshold. Two questions remain. How good is a system
 that can be wrong in two ways? And what can be tuned once the network is trained: the threshold, the
 scores, what a score means?
+
+``44_speaker_training.py`` goes on with training.
 """
 
 from collections.abc import Callable
@@ -90,9 +89,9 @@ def min_dcf(scores: Array, same: Array, prior: float) -> float:
 # Precision, recall, F1
 # ---------------------
 #
-# They describe the accepted pairs at one threshold. Precision is the share of the accepted that are
-# right, recall the share of the right ones that are accepted (one minus the misses), and F1 their
-# harmonic mean, which is low when either is.
+# Precision, recall and F1 describe the accepted pairs at one threshold. Precision is the share of
+# the accepted that are right, recall the share of the right ones that are accepted (one minus the
+# misses), and F1 their harmonic mean, which is low when either is.
 #
 # .. math::
 #
@@ -162,7 +161,7 @@ if __name__ == "__main__":
 # trial is one product of two vectors of length 1. Without a folder of trials the voice speaks some
 # sentences and each is played as from tapes of several speeds: a person for each speed.
 
-TAPES = 0.82 * 1.055 ** np.arange(9)  # speeds; neighbours differ by a semitone
+TAPES = 0.82 * 1.055 ** np.arange(9)  # speeds; neighbours differ by almost a semitone
 SENTENCES = (
     "The harbour was empty when the storm came in.",
     "Seven red apples fell from the old tree.",
@@ -232,8 +231,8 @@ if __name__ == "__main__":
 # ---------------------
 #
 # The threshold is the first thing to tune, and it must not be tuned on the trials that judge it.
-# Half of the trials choose it, for the least cost or for the best F1; the other half says what it
-# is worth. It moves with what an error costs: where a stranger must not enter, it is high.
+# Half of the trials choose it, for the least cost; the other half says what it is worth. It moves
+# with what an error costs: where a stranger must not enter, it is high.
 
 
 def cheapest_threshold(scores: Array, same: Array, prior: float) -> float:
@@ -252,7 +251,7 @@ if __name__ == "__main__":
         shares = precision_recall_f1(accepted, judge)
         tuned[prior] = (threshold, float(accepted[~judge].mean()), 1 - shares[1], *shares)
         print("  ".join(f"{value:9.3f}" for value in tuned[prior]) + f"   for a prior of {prior}")
-    assert tuned[0.01][0] >= tuned[0.5][0], "rarer true speakers ask for a higher threshold"
+    assert tuned[0.01][1] <= tuned[0.5][1] < 0.2, "too many strangers enter, by the other half"
 
 # %%
 # Tuning: score normalisation
@@ -323,8 +322,9 @@ if __name__ == "__main__":
 # logistic regression, so that :math:`\ell` is the logarithm of how much likelier the score is for
 # one speaker than for two. With a prior :math:`\pi` the probability of one speaker is the sigmoid
 # of :math:`\ell + \log \frac{\pi}{1-\pi}`. The line does not change the order of the scores, so the
-# equal error rate stays; it makes one threshold right for every prior. Its cost in bits, Cllr, is 0
-# for a perfect judge and 1 for one who says nothing.
+# equal error rate stays. What is gained: the right threshold is known for every prior without
+# tuning, :math:`\ell \ge \log \frac{1-\pi}{\pi}` where both errors cost the same. The cost in bits,
+# Cllr, is 0 for a perfect judge and 1 for one who says nothing.
 
 
 if __name__ == "__main__":

@@ -2,21 +2,20 @@ r"""
 Training a small speaker network
 ================================
 
-**Answers** the rest of question 25 (speaker verification: how it is trained and tuned), with the
-losses of question 3 at work on speech. The network is that of ``40_ecapa_tdnn.py``, the losses are
-those of ``42_speaker_losses.py``, the error rates those of ``43_speaker_verification.py``.
+:Answers: questions 25 (speaker verification: training and tuning), 3 (its losses at work)
+:Needs: the voice ``en_US-joe-medium``; the weights of ``spkrec-ecapa-voxceleb``. With ``--speakers
+    FOLDER``, which holds a folder of recordings for each speaker, real people join the training:
+    three of four train, the fourth is held out
+:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-**Needs** the weights of the voice ``en_US-joe-medium`` and of ``spkrec-ecapa-voxceleb``, which are
-fetched when missing. With ``--speakers FOLDER``, which holds a folder of recordings for each
-speaker, real people join the training: three of four train, the fourth is held out.
-
-**Takes** about 20 s in quick mode and four minutes in full, on two processor cores.
-
-The published network was trained on more than a million recordings of 7,205 people. The same can
-be done small: 64 channels in place of 1024, and people that are made. One synthetic voice becomes
-many by moving its pitch, its resonances and its brightness, which is part of what tells two people
+The published network was trained on more than a million recordings of 7,205 people. The same can be
+done small: 64 channels in place of 1024, and people that are made. One synthetic voice becomes many
+by moving its pitch, its resonances and its brightness, which is part of what tells two people
 apart. The network must then tell people apart whom it has never heard, and its equal error rate on
 them shows whether it learns. What each setting is worth, a table says at the end.
+
+The network is that of ``40_ecapa_tdnn.py``, the losses are those of ``42_speaker_losses.py``, the
+error rates those of ``43_speaker_verification.py``.
 """
 
 import argparse
@@ -200,8 +199,8 @@ if __name__ == "__main__":
 # A network trained on clean speech learns the clean speech's accidents. So it hears each recording
 # in several guises, and what stays the same in all of them is the speaker.
 #
-# - Noise: to a copy of each recording other voices, all at once, or hiss are added, 5 to 20 dB
-#   below the speech.
+# - Noise: to a copy of each recording a babble of the voice's sentences, all at once, or hiss is
+#   added, 5 to 20 dB below the speech.
 # - Speed: the recordings of a person at 0.9 and 1.1 of the speed count as two further people, since
 #   their pitch is another. That makes three times as many classes.
 # - SpecAugment: in training, bands of frequency and stretches of time are hidden at random.
@@ -221,7 +220,7 @@ class People:
 
 
 def babble(speech: list[sk.Audio], seconds: float = 6.0) -> sk.Audio:
-    """Many voices at once."""
+    """Many sentences at once."""
     count = round(seconds * RATE)
     waves = [np.resize(audio.resample(RATE).samples, count) for audio in speech]
     rolled = [np.roll(wave, count * n // len(waves)) for n, wave in enumerate(waves)]
@@ -368,8 +367,7 @@ def train(
 
 # %%
 # Does it learn? The error on people it has never heard is lower after the training than before it,
-# sooner for clean speech than in noise. The pictures show the recordings of ten of them, a colour
-# for each.
+# for clean speech and in noise. The pictures show the recordings of ten of them, a colour for each.
 
 
 def draw_training(
@@ -414,6 +412,7 @@ if __name__ == "__main__":
         print(f"{epoch:5}  {shown}   {clean:9.1%}   {noisy:12.1%}")
     eer_before, eer_after = rates[0], rates[-1]
     assert eer_after[0] < eer_before[0] * 0.8, "the network did not learn to tell people apart"
+    assert eer_after[1] < eer_before[1], "it learned nothing that stands noise"
     maps = {
         f"{title}: ten strangers": embed(one, held_out.clean)
         for title, one in (("Untrained", untrained), ("Trained", network))
@@ -424,10 +423,10 @@ if __name__ == "__main__":
 # What each setting is worth
 # --------------------------
 #
-# The same training, a quarter as long, with one thing changed at a time. So short a training
-# favours what learns fast. The first two lines differ in nothing but the seed: a difference no
-# larger than theirs says nothing. That is the first rule of tuning. The second: choose on people
-# held out, and keep some others for the end that no choice was made on.
+# What a setting is worth shows when it alone is changed and the network is trained again. Here each
+# training is short, which favours what learns fast. The first two lines differ in nothing but the
+# seed: a difference no larger than theirs says nothing. That is the first rule of tuning. The
+# second: choose on people held out, and keep some others for the end that no choice was made on.
 
 
 def variants() -> dict[str, tuple[Settings, int]]:
@@ -477,7 +476,6 @@ if __name__ == "__main__":
 # published network has heard real people by the thousand.
 
 if __name__ == "__main__":
-    real_eer, real_eer_untrained = None, None
     if (EVAL / "sv" / "trials.txt").is_file():
         recordings, trials = verification.recorded_trials(EVAL / "sv", seconds=2 if QUICK else 60)
         waves = {name: torch.tensor(audio.samples) for name, audio in recordings.items()}

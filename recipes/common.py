@@ -50,13 +50,14 @@ def say(text: str, seed: int = 0, rate: int = RATE) -> sk.Audio:
     return sk.load_tts("en_US-joe-medium").synthesize(text, seed=seed).resample(rate)
 
 
+def listed(folder: str, dataset: str, count: int) -> list[tuple[sk.Audio, dict[str, str]]]:
+    """Recordings of the evaluation speech at 16 kHz, each with its line; none where it is not."""
+    manifest = EVAL / folder / "manifest.jsonl"
+    lines = manifest.read_text().splitlines() if manifest.is_file() else []
+    rows = [row for row in map(json.loads, lines) if row["dataset"] == dataset][:count]
+    return [(sk.load_audio(manifest.parent / row["audio"]).resample(RATE), row) for row in rows]
+
+
 def recorded(dataset: str = "librispeech-test-other", count: int = 4) -> list[tuple[sk.Audio, str]]:
-    """Real recordings at 16 kHz with their words, of the evaluation speech; none where it is not."""
-    manifest = EVAL / "asr_en" / "manifest.jsonl"
-    if not manifest.is_file():
-        return []
-    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
-    rows = [row for row in rows if row["dataset"] == dataset][:count]
-    return [
-        (sk.load_audio(manifest.parent / row["audio"]).resample(RATE), row["text"]) for row in rows
-    ]
+    """Real recordings at 16 kHz with their words; none where the evaluation speech is not."""
+    return [(audio, row["text"]) for audio, row in listed("asr_en", dataset, count)]

@@ -165,7 +165,8 @@ class TextEncoder:
         set_up_torch()
         folder = str(hub.fetch(MODEL))
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        with _no_progress_bar():
+            self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts → (n, 384); what lies behind 256 tokens is not seen."""
@@ -186,6 +187,20 @@ class TextEncoder:
         mean = (states * real).sum(dim=1) / real.sum(dim=1)
         vectors: NDArray[np.float32] = torch.nn.functional.normalize(mean).numpy()
         return vectors
+
+
+@contextlib.contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """transformers shows one for a fraction of a second."""
+    from transformers.utils import logging as of_transformers
+
+    shown = of_transformers.is_progress_bar_enabled()
+    of_transformers.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            of_transformers.enable_progress_bar()
 
 
 def own_documents() -> list[Path]:
@@ -226,10 +241,10 @@ def read_document(path: Path) -> list[Passage]:
 
 
 def _prose_of_recipe(code: str) -> str:
-    """The docstring and the comments behind `# %%`."""
-    docstring = _DOCSTRING.match(code)
-    blocks = [docstring[1]] if docstring else []
-    blocks += [re.sub(r"^# ?", "", block, flags=re.M) for block in _BLOCK.findall(code)]
+    """The docstring and the comments behind `# %%`; of code without such, nothing."""
+    blocks = [re.sub(r"^# ?", "", block, flags=re.M) for block in _BLOCK.findall(code)]
+    if blocks and (docstring := _DOCSTRING.match(code)):
+        blocks.insert(0, docstring[1])
     return "\n\n".join(blocks)
 
 

@@ -87,4 +87,4 @@ def test_losses_are_the_references(found):
 
 
 def test_the_margin_draws_classes_together(found):
-    assert found["spreads"]["AAM"] < found["spreads"]["Softmax"]
+    assert found["spreads"]["AAM"] < found["spreads"]["Unit vectors"]

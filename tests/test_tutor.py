@@ -15,6 +15,9 @@ from speechkit.tutor import UNKNOWN, Passage, Tutor, own_documents, read_documen
 RECIPE = '''r"""Waves of sound
 ==================
 
+:Answers: question 1 (what a wave is), at some length and with care
+:Needs: nothing
+
 A recording is a row of numbers, one for each moment, and this is the first paragraph of all.
 """
 
@@ -87,6 +90,13 @@ def test_a_recipe_is_read_by_its_prose(folder: Path) -> None:
         "A sine is the simplest tone of all: one frequency f and nothing else in the world.",
     )
     assert numpy.text.startswith("Its second paragraph tells that numpy knows")
+
+
+def test_other_code_is_no_document(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(
+        f'"""{"A module that computes something for others. " * 3}"""'
+    )
+    assert read_document(tmp_path / "code.py") == []
 
 
 def test_a_page_is_read_without_code_lists_and_links(folder: Path) -> None:
