@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from speechkit.errors import InputError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 log = logging.getLogger("speechkit")
 
@@ -25,7 +29,9 @@ class Responder(Protocol):
     def __call__(self, text: str, speaker: str | None) -> str | Iterable[str]:
         """The reply to `text`, said by `speaker` (None for a voice that isn't known).
 
-        Either whole, or in pieces as they come, which are joined without a space.
+        Either whole, or in pieces as they come, which are joined without a space. If what gives the
+        pieces has a method `stop(heard)`, it is called when nobody wants the rest, with the sentences
+        that were heard.
         """
 
 
@@ -99,87 +105,123 @@ class Chat:
         self._timeout_s, self._max_tokens, self._keep = timeout_s, max_tokens, history
         self.history: list[dict[str, str]] = []
 
-    def __call__(self, text: str, speaker: str | None) -> Iterator[str]:
-        """The reply in pieces."""
+    def __call__(self, text: str, speaker: str | None) -> Iterable[str]:
+        """The reply in pieces, to be read once: a `ChatReply`, or that nothing was heard."""
         if not text.strip():
-            yield NO_WORDS
-            return
-        said = f"{speaker} says: {text}" if speaker else text
-        question = {"role": "user", "content": said}
-        messages = [{"role": "system", "content": self._system}, *self.history, question]
-        answer = ""
+            return [NO_WORDS]
+        return ChatReply(self, f"{speaker} says: {text}" if speaker else text)
+
+    def _client(self) -> OpenAI:
+        """It goes where it was told, and nowhere else: no redirection is followed."""
+        from openai import DefaultHttpxClient, OpenAI
+
+        return OpenAI(
+            base_url=self._url,
+            api_key=self._key,
+            timeout=self._timeout_s,
+            max_retries=0,
+            http_client=DefaultHttpxClient(follow_redirects=False),
+        )
+
+
+class ChatReply:
+    """An answer of `Chat`, in pieces as the model writes them; at its end the chat remembers it."""
+
+    def __init__(self, chat: Chat, question: str) -> None:
+        """Nothing is sent yet."""
+        self._chat = chat
+        self._pair = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
+        self._found: queue.Queue[str | Exception | None] = queue.Queue(64)
+        self._stopped = threading.Event()
+        self._heard: str | None = None
+        self._changing = threading.Lock()
+
+    def __iter__(self) -> Iterator[str]:
+        """The pieces; an apology where they fail to come."""
+        chat, answer = self._chat, ""
+        system = {"role": "system", "content": chat._system}
         try:
-            for piece in self._stream(messages):
+            for piece in self._read([system, *chat.history, self._pair[0]]):
                 answer += piece
                 yield piece
         except _ChatError as e:
-            log.warning("no answer from %s: %s", self._url, e)
-            yield self.LOST if answer else self.GONE
-        finally:  # an answer that was interrupted was heard up to there
-            if answer:
-                self.history += [question, {"role": "assistant", "content": answer}]
-                self.history = self.history[-self._keep :] if self._keep else []
+            log.warning("no answer from %s: %s", chat._url, e)
+            yield chat.LOST if answer else chat.GONE
+        finally:
+            with self._changing:
+                self._pair[1]["content"] = answer if self._heard is None else self._heard
+                if self._pair[1]["content"]:
+                    chat.history += self._pair
+                    chat.history = chat.history[-chat._keep :] if chat._keep else []
 
-    def _stream(self, messages: list[dict[str, str]]) -> Iterator[str]:
+    def stop(self, heard: str) -> None:
+        """Nobody wants the rest. What was heard of the answer is what the chat remembers of it."""
+        with self._changing:
+            self._heard = self._pair[1]["content"] = heard
+            if not heard:
+                pair = set(map(id, self._pair))
+                self._chat.history = [m for m in self._chat.history if id(m) not in pair]
+        self._stopped.set()
+        with contextlib.suppress(queue.Full):  # then nobody waits
+            self._found.put_nowait(None)
+
+    def _read(self, messages: list[dict[str, str]]) -> Iterator[str]:
         """The pieces of the model's answer; raises _ChatError for whatever goes wrong.
 
         A thread reads, so that a server that sends signs of life and no words can be left.
         """
-        from openai import OpenAI
-
-        found: queue.Queue[str | Exception | None] = queue.Queue(64)
-        gone = threading.Event()
-        client = OpenAI(
-            base_url=self._url, api_key=self._key, timeout=self._timeout_s, max_retries=0
+        client = self._chat._client()
+        reader = threading.Thread(
+            target=self._ask, args=(client, messages), daemon=True, name="speechkit-chat"
         )
-
-        def put(item: str | Exception | None) -> None:
-            while not gone.is_set():
-                try:
-                    return found.put(item, timeout=0.1)
-                except queue.Full:
-                    continue
-
-        def read() -> None:
-            try:
-                for piece in self._ask(client, messages):
-                    put(piece)
-                    if gone.is_set():
-                        return
-                put(None)
-            except Exception as e:  # the library's, the network's, or made of what the server sent
-                put(e)
-
-        reader = threading.Thread(target=read, daemon=True, name="speechkit-chat")
         reader.start()
+        timeout_s = self._chat._timeout_s
         try:
             while True:
                 try:
-                    piece = found.get(timeout=self._timeout_s)
+                    piece = self._found.get(timeout=timeout_s)
                 except queue.Empty:
-                    raise _ChatError(f"nothing came for {self._timeout_s:g} s") from None
-                if piece is None:
+                    raise _ChatError(f"nothing came for {timeout_s:g} s") from None
+                if piece is None or self._stopped.is_set():
                     return
                 if isinstance(piece, Exception):
                     raise _ChatError(f"{type(piece).__name__}: {piece}") from piece
                 yield piece
         finally:
-            gone.set()
+            self._stopped.set()
             client.close()  # ends a read that waits
 
-    def _ask(self, client: Any, messages: list[dict[str, str]]) -> Iterator[str]:
+    def _ask(self, client: OpenAI, messages: list[dict[str, str]]) -> None:
+        """What the server sends, into the queue; at its end None."""
+        try:
+            for piece in self._words(client, messages):
+                self._put(piece)
+                if self._stopped.is_set():
+                    return
+            self._put(None)
+        except Exception as e:  # the library's, the network's, or made of what the server sent
+            self._put(e)
+
+    def _put(self, item: str | Exception | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._found.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def _words(self, client: Any, messages: list[dict[str, str]]) -> Iterator[str]:
         """What the server sends, as long as it sends words."""
+        count, most = 0, self._chat._max_tokens
         with client.chat.completions.create(
-            model=self._model, messages=messages, max_tokens=self._max_tokens, stream=True
+            model=self._chat._model, messages=messages, max_tokens=most, stream=True
         ) as stream:
-            count = 0
             for chunk in stream:
                 piece = chunk.choices[0].delta.content if chunk.choices else None
                 if not piece:
                     continue
                 count += 1
                 yield str(piece)
-                if count >= self._max_tokens:  # of a server that does not know when to stop
+                if count >= most:  # of a server that does not know when to stop
                     return
         if not count:
             raise _ChatError("the answer was empty")

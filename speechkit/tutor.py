@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -28,6 +29,8 @@ from speechkit.errors import InputError
 from speechkit.respond import NO_WORDS
 from speechkit.runtime import set_up_torch
 from speechkit.tts.text import split
+
+log = logging.getLogger("speechkit")
 
 MODEL, SIZE = "all-MiniLM-L6-v2", 384
 BATCH = 32  # texts that are encoded at once
@@ -108,6 +111,7 @@ class Tutor:
         with self._loading:
             if self._vectors is None:
                 self._encoder = self._encoder or TextEncoder()
+                self._encoder.encode(["A first question is as quick as the next."])
                 self._vectors = self._encode_all([f"{p.section}. {p.text}" for p in self.passages])
 
     def _encode_all(self, texts: list[str]) -> NDArray[np.float32]:
@@ -121,10 +125,10 @@ class Tutor:
                     return known
         vectors = np.asarray(self._encoder.encode(texts), np.float32)
         if self._own_encoder:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".npy", delete=False) as file:
-                np.save(file, vectors)
-            os.replace(file.name, kept)
+            try:
+                _keep(kept, vectors)
+            except OSError as e:
+                log.warning("the vectors of the documents are not kept: %s", e)
         return vectors
 
     def search(self, question: str, count: int = 3) -> list[Found]:
@@ -195,12 +199,24 @@ def _no_progress_bar() -> Iterator[None]:
     from transformers.utils import logging as of_transformers
 
     shown = of_transformers.is_progress_bar_enabled()
-    of_transformers.disable_progress_bar()
+    of_transformers.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            of_transformers.enable_progress_bar()
+            of_transformers.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _keep(path: Path, vectors: NDArray[np.float32]) -> None:
+    """Write a file that is whole as soon as it is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
+        try:
+            np.save(file, vectors)
+            os.replace(file.name, path)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def own_documents() -> list[Path]:

@@ -132,9 +132,9 @@ def test_the_first_piece_comes_before_the_last_is_made(serve) -> None:  # type: 
         send(event("One."))
         server.closing.wait(5)
 
-    answer = Chat(serve(script).url)("Count.", None)
+    answer = iter(Chat(serve(script).url)("Count.", None))
     start = time.perf_counter()
-    assert next(answer) == "One."  # type: ignore[call-overload]
+    assert next(answer) == "One."
     assert time.perf_counter() - start < 3
     answer.close()  # type: ignore[attr-defined]
 
@@ -231,6 +231,48 @@ def test_an_interrupted_answer_is_remembered_so_far(serve) -> None:  # type: ign
     assert next(answer) == "One. "
     answer.close()  # type: ignore[attr-defined]
     assert chat.history[-1] == {"role": "assistant", "content": "One. "}
+
+
+def test_a_reply_that_nobody_wants_ends_at_once(serve) -> None:  # type: ignore[no-untyped-def]
+    def script(server: Server, send: Callable[[str], None]) -> None:
+        send(event("One. "))
+        server.closing.wait(20)
+
+    chat = Chat(serve(script).url, timeout_s=10)
+    reply = chat("Count.", None)
+    heard = iter(reply)
+    next(heard)
+    start = time.perf_counter()
+    threading.Timer(0.2, reply.stop, [""]).start()  # type: ignore[attr-defined]
+    assert list(heard) == []
+    assert time.perf_counter() - start < 5
+    assert chat.history == []
+
+
+@pytest.mark.parametrize("heard", ["One.", ""])
+def test_only_what_was_heard_is_remembered(serve, heard: str) -> None:  # type: ignore[no-untyped-def]
+    chat = Chat(serve(says("One. ", "Two.")).url)
+    assert list(chat("First.", None))
+    reply = chat("Count.", None)
+    assert list(reply)
+    reply.stop(heard)  # type: ignore[attr-defined]
+    said = [message["content"] for message in chat.history]
+    assert said == ["First.", "One. Two.", *(["Count.", heard] if heard else [])]
+
+
+def test_no_other_server_is_asked(serve) -> None:  # type: ignore[no-untyped-def]
+    other = serve(says("I know what you said."))
+
+    class Elsewhere(_Handler):
+        def do_POST(self) -> None:
+            self.send_response(307)
+            self.send_header("Location", f"{other.url}/chat/completions")
+            self.end_headers()
+
+    server = serve(says())
+    server.RequestHandlerClass = Elsewhere
+    assert ask(server)[1] == Chat.GONE
+    assert other.asked == []
 
 
 @pytest.mark.parametrize(

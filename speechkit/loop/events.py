@@ -49,7 +49,7 @@ class SpeakerHeard(Event):
 
 @dataclass(frozen=True)
 class ReplyText(Event):
-    """The next sentence of the reply."""
+    """The next sentence of the reply, before its audio. Given anew if the speaker went on."""
 
     text: str
 
@@ -63,7 +63,10 @@ class ReplyAudio(Event):
 
 @dataclass(frozen=True)
 class Ducked(Event):
-    """Somebody seems to speak during the reply, which goes on softly."""
+    """Somebody seems to speak during the reply; `Resumed` or `Interrupted` follows.
+
+    What is handed out from now on is softer. A player makes softer what it has not played yet.
+    """
 
 
 @dataclass(frozen=True)

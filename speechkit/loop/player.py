@@ -19,6 +19,7 @@ class Player:
 
     Attributes:
         underruns: how often a piece was due and not made yet.
+        given: samples that have been handed out since `begin`.
     """
 
     def __init__(self, lead_s: float) -> None:
@@ -36,6 +37,7 @@ class Player:
             self._complete = self._released = False
             self._end: float | None = None  # second up to which it has been handed out
             self._gain = self._wanted = 1.0
+            self.given = 0
             self._changed.notify_all()
 
     def put(self, key: int, piece: Audio) -> bool:
@@ -84,6 +86,7 @@ class Player:
                 return None
             taken = self._cut(count)
             self._end = start + len(taken) / self.rate
+            self.given += len(taken)
             self._changed.notify_all()
             return start, Audio(self._louder(taken), self.rate)
 

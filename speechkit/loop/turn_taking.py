@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from speechkit.errors import InputError
 
-# After these an English sentence goes on, whatever mark was written behind them.
+# After these an English sentence goes on, even with a full stop behind them; it may end as a question.
 _GOES_ON = (
-    "a an and are as at because but by for from her his i if in into is its like my of on or our so "
-    "than that the their then they to um uh was we were when where which while who will with you your"
+    "a an and are as at because but by for from his i if into is its my of or our than that the their "
+    "they to um uh was we were when where which while who will with your"
 )
 _FINISHED = re.compile(r"[.?!。！？…]+[\"'”’)]*$")
 
@@ -54,10 +54,11 @@ class TurnTaking:
                 "turn taking: give 0 < guess <= finished <= unsure <= trailing < longest"
             )
 
-    def patience(self, text: str) -> float:
-        """The silence that ends a turn with these words."""
+    def patience(self, text: str, language: str | None = "en") -> float:
+        """The silence that ends a turn with these words; single words count in English only."""
         text = text.strip()
-        words = re.findall(r"[\w']+", text.lower())
-        if text.endswith(("...", "…", ",", "-")) or (words and words[-1] in _GOES_ON.split()):
+        words = re.findall(r"[\w']+", text.lower()) if language == "en" else []
+        goes_on = words and words[-1] in _GOES_ON.split() and not text.endswith(("?", "!"))
+        if goes_on or text.endswith(("...", "…", ",", "-")):
             return self.trailing
         return self.finished if _FINISHED.search(text) else self.unsure

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from speechkit.asr.live import Frames
-from speechkit.audio import Resampler, as_audio
+from speechkit.audio import Audio, Resampler, as_audio
 from speechkit.decode import Samples
 from speechkit.errors import AudioError, SpeechkitError
 from speechkit.loop.echo import ECHO, EchoGuard
@@ -53,6 +53,7 @@ log = logging.getLogger("speechkit")
 
 BEFORE_S = 0.5  # of audio that is kept before speech is noticed
 KEPT_S = 3.0  # of audio that is kept during a reply: what interrupts it is heard from its beginning
+SLICE = 3  # frames that are worked on before the threads' work is looked at
 SETTLE_S = 10.0  # a pause in a turn longer than this settles the words before it
 IDLE, LISTENING, WAITING, REPLYING = "idle", "listening", "waiting", "replying"
 
@@ -119,6 +120,7 @@ class VoiceLoop:
         self.state, self.turn = IDLE, 0
         self._taking = turn_taking or TurnTaking()
         self._how = (respond or self.kit.respond, language, only_enrolled, seed)
+        self._language = language
         self._worker_: Worker | None = None
         self._player = Player(self._taking.lead)
         self._closed = False
@@ -174,9 +176,10 @@ class VoiceLoop:
             AudioError: a piece that isn't audio, or another rate than that of the first.
         """
         for frame in frames:
-            yield from self.feed(frame)
-            if wait:
-                yield from self.settle()
+            for piece in self._slices(frame) if wait else [frame]:
+                yield from self.feed(piece)
+                if wait:
+                    yield from self.settle()
         rate = self._rate or SAMPLE_RATE
         while self.state != IDLE:
             started = time.perf_counter()
@@ -200,11 +203,20 @@ class VoiceLoop:
         self._rest = samples[whole:]
         events: list[Event] = []
         pieces = samples[:whole].reshape(-1, FRAME)
-        speech = self._detector.feed(samples[:whole])
-        for piece, probability in zip(pieces, speech.tolist(), strict=True):
-            events += self._step(piece, probability)
-        events += self._collect()
+        speech = self._detector.feed(samples[:whole]).tolist()
+        for start in range(0, max(len(pieces), 1), SLICE):
+            some = slice(start, start + SLICE)
+            for piece, probability in zip(pieces[some], speech[some], strict=True):
+                events += self._step(piece, probability)
+            events += self._collect()
         return events
+
+    def _slices(self, frame: Any) -> Iterator[Audio]:
+        """A piece of audio in short ones."""
+        audio = as_audio(frame)
+        size = max(round(SLICE * FRAME_S * audio.sample_rate), 1)
+        for start in range(0, len(audio.samples), size):
+            yield Audio(audio.samples[start : start + size], audio.sample_rate)
 
     def settle(self) -> list[Event]:
         """Wait until all work is done that can be done now; the events it brings."""
@@ -214,9 +226,8 @@ class VoiceLoop:
 
     def _busy(self) -> bool:
         answer = self._answer
-        if self._player.full or (answer and answer.held and not answer.decided.is_set()):
-            return False
-        futures = [*self._work, self._guess, self._confirming]
+        waits = self._player.full or (answer and answer.held and not answer.decided.is_set())
+        futures = [self._guess, self._confirming, *([] if waits else self._work)]
         return any(future and not future.done() for future in futures)
 
     @property
@@ -276,15 +287,19 @@ class VoiceLoop:
 
     def _listen(self, frame: Samples, probability: float) -> None:
         """A frame of a turn, or of the silence after it."""
-        turn, taking = self._turn, self._taking
+        turn, taking, listening = self._turn, self._taking, self.state == LISTENING
+        too_long = (len(turn.frames) + 1) * FRAME_S >= taking.longest
+        if too_long and not listening:
+            return
         turn.frames.append(frame)
-        too_long = len(turn.frames) * FRAME_S >= taking.longest
         goes_on = probability >= QUIET and turn.quiet == 0
-        if goes_on or self._speaking >= 2:
+        again = self._speaking >= 2 if listening else self._speaking * FRAME_S >= taking.onset
+        if goes_on or again:
             if self._answer and not too_long:
                 self._go_on()
             turn.quiet = 0
-            if (len(turn.frames) - turn.guessed) * FRAME_S >= taking.step and self._guess is None:
+            since = (len(turn.frames) - turn.guessed) * FRAME_S
+            if since >= taking.step and self._guess is None:
                 turn.guessed = len(turn.frames)
                 self._guess = self._worker.guess(turn.samples)
         else:
@@ -302,7 +317,9 @@ class VoiceLoop:
     def _is_over(self, silence: float) -> bool:
         """Whether so much silence ends the turn."""
         text = self._answer.text if self._answer else None
-        return silence >= (self._taking.trailing if text is None else self._taking.patience(text))
+        if text is None:
+            return silence >= self._taking.trailing
+        return silence >= self._taking.patience(text, self._language)
 
     def _decide(self, silence: float) -> None:
         self.state = WAITING
@@ -319,16 +336,15 @@ class VoiceLoop:
             turn.settled = answer.text
             turn.part = len(turn.frames) - self._speaking - min(turn.quiet // 2, 8)
             turn.agreed, turn.last_guess = turn.settled.split(), []
-        self._abandon()
+            self._guess = None  # of what is settled now
+        self._abandon(heard="")
         self.state = LISTENING
         self._said_final = self._said_speaker = False
 
-    def _abandon(self) -> None:
-        """Nobody wants what is being worked on."""
-        self._worker.generation += 1
+    def _abandon(self, heard: str | None = None) -> None:
+        """Nobody wants what is being worked on; of its reply `heard` was heard, None for all."""
+        self._worker.abandon(self._answer, heard)
         self._player.begin(self._worker.generation)
-        if self._answer:
-            self._answer.decided.set()
         self._answer = None
 
     # Answering --------------------------------------------------------------------------------------
@@ -339,10 +355,11 @@ class VoiceLoop:
         answer, guess = self._answer, self._guess
         if guess and guess.done():
             self._guess = None
-        fault = (answer and answer.fault) or (guess and guess.done() and guess.exception())
+        done = [future for future in (guess, self._confirming) if future and future.done()]
+        fault = (answer and answer.fault) or next(filter(None, (f.exception() for f in done)), None)
         if fault:
             self._abandon()
-            self.state = IDLE
+            self.state, self._confirming = IDLE, None
             raise fault
         if guess and guess.done() and self.state == LISTENING:
             events.append(self._partial(guess.result()))
@@ -399,6 +416,9 @@ class VoiceLoop:
             self._echo.play(round(start * SAMPLE_RATE), audio.resample(SAMPLE_RATE).samples)
             yield ReplyAudio(self._now, self.turn, audio)
         elif self._player.is_over(self._now):
+            if self._answer:
+                yield from self._known(self._answer)
+            yield from self._resume()
             yield TurnDone(self._now, self.turn, self.timings)
             self._abandon()
             self.state = IDLE
@@ -437,7 +457,8 @@ class VoiceLoop:
     def _confirmed(self) -> Iterator[Event]:
         """The answer whether somebody speaks."""
         assert self._confirming is not None
-        somebody, self._confirming = self._confirming.result(), None
+        confirming, self._confirming = self._confirming, None
+        somebody = confirming.result()
         if self.state != REPLYING:
             return
         if not somebody:
@@ -446,7 +467,8 @@ class VoiceLoop:
         frames = len(self._burst_frames())
         yield Interrupted(self._now, self.turn)
         yield TurnDone(self._now, self.turn, self.timings, interrupted=True)
-        self._abandon()
+        self._ducked = False
+        self._abandon(self._answer.up_to(self._player.given) if self._answer else "")
         yield self._begin(max(0, frames - round(BEFORE_S / FRAME_S)))
 
     def _resume(self) -> Iterator[Event]:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import takewhile
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -42,6 +43,8 @@ class Answer:
         generation: when the loop's is another one, nobody wants this answer any more.
         decided: set when the turn has really ended, or is not wanted any more.
         held: whether the reply waits for `decided`.
+        reply: the responder's.
+        ends: sentences that are being spoken, and the samples at which they end.
     """
 
     generation: int
@@ -52,7 +55,16 @@ class Answer:
     timings: dict[str, float] = field(default_factory=dict)
     decided: threading.Event = field(default_factory=threading.Event)
     held: bool = False
+    reply: str | Iterable[str] = ""
+    ends: list[tuple[str, int]] = field(default_factory=list)
     fault: BaseException | None = None
+
+    def up_to(self, samples: int) -> str:
+        """The sentences that have begun within so many samples of the spoken reply."""
+        starts = [0, *(end for _, end in self.ends)]
+        return " ".join(
+            s for (s, _), start in zip(self.ends, starts, strict=False) if start < samples
+        )
 
 
 class Worker:
@@ -109,6 +121,14 @@ class Worker:
         known = self._answering.submit(self._run, self._recognise, answer, voice)
         heard = self._hearing.submit(self._run, self._hear, answer, before, samples)
         return [known, heard, self._answering.submit(self._run, self._reply, answer, heard)]
+
+    def abandon(self, answer: Answer | None, heard: str | None) -> None:
+        """Nobody wants the answer any more; of its reply `heard` was heard, None for all of it."""
+        self.generation += 1
+        if answer:
+            answer.decided.set()
+            if heard is not None:
+                _stop(answer, heard)
 
     def close(self) -> None:
         """End both threads; what they do now is finished first."""
@@ -173,6 +193,7 @@ class Worker:
         for sentence in self._sentences(answer):
             if answer.generation != self.generation:
                 return
+            answer.ends.append((sentence, answer.ends[-1][1] if answer.ends else 0))
             answer.timings.setdefault("answer", time.perf_counter() - start)
             answer.sentences.append(sentence)
             if not self._speak(answer, sentence, first):
@@ -186,7 +207,12 @@ class Worker:
             yield REFUSAL
             return
         try:
-            yield from sentences_of(pieces(self.respond(answer.text or "", answer.speaker)))
+            answer.reply = self.respond(answer.text or "", answer.speaker)
+            if answer.generation != self.generation:
+                _stop(answer, "")
+                return
+            wanted = takewhile(lambda _: answer.generation == self.generation, pieces(answer.reply))
+            yield from sentences_of(wanted)
         except Exception:
             log.exception("the responder failed")
             yield APOLOGY
@@ -200,11 +226,18 @@ class Worker:
                 pause = 0 if first else round(PAUSE_S * chunk.sample_rate)
                 first = True
                 piece = Audio(np.pad(chunk.samples, (pause, 0)), chunk.sample_rate)
+                answer.ends[-1] = (sentence, answer.ends[-1][1] + len(piece.samples))
                 if not self.player.put(answer.generation, piece):
                     return False
         except InputError as e:  # nothing in it can be spoken
             log.debug("not spoken: %s", e)
         return True
+
+
+def _stop(answer: Answer, heard: str) -> None:
+    """A reply that can be stopped is."""
+    if stop := getattr(answer.reply, "stop", None):
+        stop(heard)
 
 
 def sentences_of(parts: Iterable[str]) -> Iterator[str]:
