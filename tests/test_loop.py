@@ -105,6 +105,39 @@ def test_words_that_go_on_are_waited_for(make, said: str, silence: float) -> Non
     assert of(FinalText, events)[0].text == said
 
 
+@pytest.mark.parametrize(
+    ("said", "silence"),
+    [
+        ("How are you?", TAKING.finished),
+        ("Where are you from?", TAKING.finished),
+        ("Thank you.", TAKING.finished),
+        ("Turn it on.", TAKING.finished),
+        ("I think so.", TAKING.finished),
+        ("I went to the.", TAKING.trailing),
+        ("I would like to...", TAKING.trailing),
+        ("first of all,", TAKING.trailing),
+        ("tell me more", TAKING.unsure),
+    ],
+)
+def test_whether_words_sound_finished(said: str, silence: float) -> None:
+    assert TAKING.patience(said) == silence
+
+
+def test_single_words_count_in_english_only() -> None:
+    assert TAKING.patience("Fang an.", "de") == TAKING.finished
+    assert TAKING.patience("Fang an.", None) == TAKING.finished
+
+
+def test_a_recording_in_one_piece_is_heard_as_in_many(make) -> None:  # type: ignore[no-untyped-def]
+    heard = signal(0.5, [1, 2], 6.0, [3], 2.0)
+    many, one = make(respond=lambda *_: "Yes."), make(respond=lambda *_: "Yes.")
+    events = list(many.run(pieces(heard), wait=True))
+    at_once = list(one.run([(RATE, heard)], wait=True))
+    assert [e.text for e in of(FinalText, at_once)] == [text(1, 2), text(3)]
+    assert [e.text for e in of(FinalText, events)] == [text(1, 2), text(3)]
+    np.testing.assert_array_equal(played(at_once), played(events))
+
+
 def test_a_short_pause_ends_nothing(make) -> None:  # type: ignore[no-untyped-def]
     events = run(make(), 0.5, [1, 2], 0.5, [3], 2.0)
     assert [e.text for e in of(FinalText, events)] == [text(1, 2, 3)]
@@ -129,6 +162,64 @@ def test_who_goes_on_before_the_reply_has_begun_is_heard_whole(make) -> None:  #
     events += list(loop.run(pieces(signal(2.0)), wait=True))
     assert [(e.turn, e.text) for e in of(FinalText, events)] == [(1, text(1)), (1, text(1, 2))]
     assert len(of(TurnDone, events)) == 1
+
+
+def test_a_click_does_not_reopen_a_turn(make) -> None:  # type: ignore[no-untyped-def]
+    slow = threading.Event()
+    loop = make(respond=lambda *_: slow.wait(10) and "Yes.")
+    events = [e for _, piece in pieces(signal(0.5, [1], 1.2)) for e in loop.feed((RATE, piece))]
+    while loop.state != "waiting" or not of(FinalText, events):
+        events += loop.feed((RATE, np.zeros(1600, np.float32)))
+    click = 0.9 * np.sin(np.arange(round(0.06 * RATE)) * 0.3).astype(np.float32)
+    events += loop.feed((RATE, np.concatenate([click, signal(0.2)])))
+    assert loop.state == "waiting"
+    slow.set()
+    events += list(loop.run(pieces(signal(1.0)), wait=True))
+    assert len(of(FinalText, events)) == 1
+
+
+class Stoppable:
+    """A reply that notes what was heard of it."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for _ in range(50):
+            yield "Twenty letters here. "
+
+    def stop(self, heard: str) -> None:
+        self.heard.append(heard)
+
+
+def test_a_reply_is_told_how_much_of_it_was_heard(make) -> None:  # type: ignore[no-untyped-def]
+    reply = Stoppable()
+    room = Room(make(respond=lambda *_: reply))
+    room.hear(signal(0.5, 1))
+    while room.loop.state != "replying":
+        room.hear(signal(0.1))
+    room.hear(signal(3.0))  # a sentence takes 2 s, and a pause
+    events = room.hear(signal([4, 5, 6]))
+    assert of(Interrupted, events)
+    assert reply.heard == ["Twenty letters here. Twenty letters here."]
+
+
+def test_a_reply_to_half_a_question_was_not_heard(make) -> None:  # type: ignore[no-untyped-def]
+    replies: list[Stoppable] = []
+
+    def respond(words: str, name: str | None) -> Stoppable:
+        replies.append(Stoppable())
+        return replies[-1]
+
+    respond.speculative = True  # type: ignore[attr-defined]
+    loop = make(respond=respond)
+    for _, piece in pieces(signal(0.5, [1], 0.3)):
+        loop.feed((RATE, piece))
+        loop.settle()
+    assert replies
+    for _, piece in pieces(signal([2])):
+        loop.feed((RATE, piece))
+    assert replies[0].heard == [""]
 
 
 def test_turns_follow_each_other(make) -> None:  # type: ignore[no-untyped-def]
@@ -293,6 +384,30 @@ def test_after_a_cough_the_reply_goes_on(replying) -> None:  # type: ignore[no-u
     assert room.loop._player.underruns == 0
     loud = np.abs(of(ReplyAudio, events)[-1].audio.samples).max()
     assert loud == pytest.approx(OWN_LEVEL, rel=0.05)
+
+
+def test_a_cough_at_the_end_of_a_reply_leaves_nothing_soft(replying) -> None:  # type: ignore[no-untyped-def]
+    room = replying("Yes, it is so.")  # 1.4 s
+    room.hear(signal(0.9))
+    cough = 0.9 * np.sin(np.arange(round(0.25 * RATE)) * 0.3).astype(np.float32)
+    events = room.hear(np.concatenate([cough, signal(2.0)]))
+    kinds = [type(e) for e in events if isinstance(e, Ducked | Resumed | Interrupted | TurnDone)]
+    assert kinds == [Ducked, Resumed, TurnDone]
+
+
+def test_a_confirmation_that_fails_ends_the_turn_only(replying, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    room = replying()
+
+    def broken(source: object) -> np.ndarray:
+        raise sk.WeightsError("the weights are gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room.loop.kit.encoder, "embed", broken)
+        with pytest.raises(sk.WeightsError, match="are gone"):
+            room.hear(signal([4, 5, 6]))
+    assert room.loop.state == "idle"
+    events = room.hear(signal(1.0, [7], 2.0))
+    assert of(FinalText, events)[0].text == text(7)
 
 
 def test_noise_that_holds_no_words_does_not_stop_the_reply(replying) -> None:  # type: ignore[no-untyped-def]
