@@ -73,7 +73,7 @@ class Pipeline:
         Args:
             model: the Whisper model, as `load_asr` takes it.
             voice: the voice, as `load_tts` takes it.
-            engine: "fast" or "reference"; of speakers there is the reference engine only.
+            engine: "fast" or "reference".
             device: for all models.
             book: known speakers: a `SpeakerBook` or the path of one; by default the user's own.
             respond: chooses the reply; `Echo` by default.
