@@ -2,13 +2,16 @@
 
     python benchmarks/loop.py [FOLDER] [--every N] [--json OUT.json]     # default: $SPEECHKIT_EVAL
 
-The utterances of FOLDER/asr_en are fed at their own speed, each followed by silence. Speech ends where
-the detector finds it in the whole recording. A turn that was ended more than 0.2 s before it
-is a false cut-off. Both loops answer by the `Tutor`.
+The utterances of FOLDER/asr_en are fed at their own speed, each followed by silence until the reply
+begins. Speech ends where the detector finds it in the whole recording. A turn that is decided to have
+ended before that is a false cut-off. Both loops answer by the `Tutor`.
 
-The plain loop waits for the same silence after every utterance, whatever was said; then
-faster-whisper recognises (int8, beam 5, as it comes), and piper-tts speaks with the same voice. Its
-work begins when the turn has ended, so it is timed by itself, right after the other's turn.
+The plain loop ends a turn at the first silence of the length that ends our turns when the words sound
+finished, whatever was said; then faster-whisper recognises (int8, beam 5, as it comes), and piper-tts
+speaks with the same voice. Its work begins when the turn has ended, so it is timed by itself, right
+after the other's turn.
+
+At last somebody speaks during the reply: the time to the softer and to the stopped reply.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +32,11 @@ from tqdm import tqdm
 
 import speechkit as sk
 from speechkit import hub
-from speechkit.loop import FinalText, ReplyAudio, TurnTaking, VoiceLoop
+from speechkit.loop import Ducked, FinalText, Interrupted, ReplyAudio, TurnTaking, VoiceLoop
 from speechkit.runtime import threads
 
 RATE = 16_000
-PIECE_S, AFTER_S = 0.1, 3.0
-EARLY_S = 0.2  # a turn that ends so long before the end of speech is cut off
+PIECE_S, MOST_S = 0.1, 15.0  # of a piece; of silence until the reply is given up
 LEFT_OUT = ("an4", "long")
 Row = dict[str, Any]
 
@@ -44,8 +47,9 @@ def read(folder: Path, every: int) -> list[Row]:
     rows = [row for row in rows if row["dataset"] not in LEFT_OUT][::every]
     for row in rows:
         row["samples"] = sk.load_audio(folder / "asr_en" / row["audio"], RATE).samples
-        speech = sk.detect_speech((RATE, row["samples"]))
+        speech = sk.detect_speech((RATE, row["samples"]), min_pause=0.1)
         row["end"] = speech[-1].end if speech else 0.0
+        row["longest_pause"] = max((b.start - a.end for a, b in pairwise(speech)), default=0.0)
     return [row for row in rows if row["end"]]
 
 
@@ -59,28 +63,40 @@ def at_own_speed(samples: np.ndarray, start: float) -> Iterator[tuple[int, np.nd
 
 def run_turn(loop: VoiceLoop, row: Row) -> Row:
     """One utterance at its own speed: what happened when, in seconds of the recording."""
-    silence = np.zeros(int(AFTER_S * RATE), np.float32)
+    silence = np.zeros(int(MOST_S * RATE), np.float32)
     start = time.perf_counter()
-    ended = sound = None
+    decided, text, heard = None, "", 0
     for frame in at_own_speed(np.concatenate([row["samples"], silence]), start):
+        heard += len(frame[1])
+        events = loop.feed(frame)
+        now = time.perf_counter() - start
+        if decided is None and loop.state in ("waiting", "replying"):
+            decided = heard / RATE
+        text = next((e.text for e in events if isinstance(e, FinalText)), text)
+        if any(isinstance(e, ReplyAudio) for e in events):
+            return {
+                "heard": True,
+                "text": text,
+                "cut_off": decided < row["end"],
+                "from_end": now - row["end"],
+                "timings": loop.timings,
+            }
+    return {"heard": False, "cut_off": False, "from_end": MOST_S, "timings": {"wait": MOST_S}}
+
+
+def interrupt(loop: VoiceLoop, row: Row) -> Row:
+    """Somebody speaks during the reply that has begun: seconds to softer and to silent."""
+    began = time.perf_counter()
+    start = sk.detect_speech((RATE, row["samples"]))[0].start
+    found: dict[str, float] = {}
+    for frame in at_own_speed(row["samples"], began):
         for event in loop.feed(frame):
-            now = time.perf_counter() - start
-            if isinstance(event, FinalText):
-                ended = now if ended is None else ended
-                text = event.text
-            elif isinstance(event, ReplyAudio) and sound is None:
-                sound, timings = now, loop.timings
-        if sound is not None:
+            if isinstance(event, Ducked | Interrupted):
+                kind = type(event).__name__.lower()
+                found.setdefault(kind, time.perf_counter() - began - start)
+        if "interrupted" in found or loop.state != "replying":
             break
-    if ended is None or sound is None:
-        return {"heard": False}
-    return {
-        "heard": True,
-        "text": text,
-        "cut_off": ended < row["end"] - EARLY_S,
-        "from_end": sound - row["end"],
-        "timings": timings,
-    }
+    return found
 
 
 class PlainLoop:
@@ -118,18 +134,23 @@ def measure(rows: list[Row]) -> dict[str, Any]:
                 loop.warm_up()
                 plain.answer(row["samples"])
             turn = run_turn(loop, row)
+            if loop.state == "replying":
+                turn["interruption"] = interrupt(loop, rows[i - 1])
         turn["plain_wait"] = plain.answer(row["samples"])
+        turn["plain_cut_off"] = row["longest_pause"] >= taking.finished
         turns.append(turn)
     return {"turns": turns, "silence": taking.finished}
 
 
 def show(result: dict[str, Any]) -> None:
     """Medians and 95th percentiles."""
-    turns = [turn for turn in result["turns"] if turn["heard"]]
+    turns = result["turns"]
     whole = [turn for turn in turns if not turn["cut_off"]]
-    cut = len(turns) - len(whole)
     print(f"{result['machine']}, {result['threads']} threads, {result['date']}")
-    print(f"{len(result['turns'])} utterances, {len(turns)} answered; {cut} cut off too early")
+    print(
+        f"{len(turns)} utterances, {sum(turn['heard'] for turn in turns)} answered; cut off too "
+        f"early: {len(turns) - len(whole)}, by the plain loop {sum(t['plain_cut_off'] for t in turns)}"
+    )
     rows = {
         "from the decision to the first sample": [turn["timings"]["wait"] for turn in whole],
         "  of the plain loop": [turn["plain_wait"] for turn in whole],
@@ -140,6 +161,9 @@ def show(result: dict[str, Any]) -> None:
     }
     for stage in ("silence", "hear", "recognise", "answer", "speak"):
         rows[f"stage: {stage}"] = [turn["timings"].get(stage, 0.0) for turn in whole]
+    stops = [turn.get("interruption", {}) for turn in turns]
+    for kind in ("ducked", "interrupted"):
+        rows[f"from speech during the reply: {kind}"] = [s[kind] for s in stops if kind in s] or [0]
     for name, values in rows.items():
         print(
             f"{name:44} 50 % {np.median(values):6.3f} s   95 % {np.percentile(values, 95):6.3f} s"

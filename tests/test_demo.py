@@ -14,7 +14,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -23,9 +26,10 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from scripted_demo import ScriptedPipeline, StubTutor, close, sound_file
-from speechkit.demos import shared, voice_loop
+from speechkit.demos import CACHE, body_limit, shared, voice_loop
 
 import speechkit as sk
+from speechkit import hub
 from speechkit.cli import main
 
 
@@ -141,6 +145,45 @@ def test_large_upload_is_refused(scripted_url: str) -> None:
     assert e.value.code == 413
 
 
+def status(request: urllib.request.Request | str) -> int:
+    try:
+        with urllib.request.urlopen(request) as answer:
+            answer.read()
+            return int(answer.status)
+    except urllib.error.HTTPError as e:
+        return int(e.code)
+
+
+@pytest.mark.parametrize("where", ["component_server/", "queue/join", "call/answer"])
+@pytest.mark.parametrize(
+    ("size", "told", "expected"),
+    [
+        (body_limit.MAX_BODY + 1, {}, 413),
+        (9, {"transfer-encoding": "chunked"}, 411),
+    ],
+)
+def test_large_body_is_refused(
+    scripted_url: str, where: str, size: int, told: dict[str, str], expected: int
+) -> None:
+    body = bytes(size) if not told else b"4\r\n1234\r\n0\r\n\r\n"
+    headers = {"content-type": "application/json", **told}
+    assert status(urllib.request.Request(f"{scripted_url}gradio_api/{where}", body, headers)) == (
+        expected
+    )
+
+
+def test_nothing_outside_the_cache_is_served(scripted_url: str, tmp_path: Path) -> None:
+    (book := tmp_path / "voices.db").write_bytes(b"secret")
+    (inside := Path(CACHE.name) / "a.wav").write_bytes(b"sound")
+    base = f"{scripted_url}gradio_api/file="
+    assert status(f"{base}{inside}") == 200
+    inside.unlink()
+    climbing = f"{CACHE.name}/../{tmp_path.relative_to(Path(CACHE.name).parent)}/voices.db"
+    here = Path(voice_loop.__file__)
+    for path in ("/etc/passwd", book, hub.home() / "voices.db", here, climbing, "pyproject.toml"):
+        assert status(f"{base}{path}") in (403, 404), path
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.1"])  # the second belongs to nobody
 def test_address_that_cannot_be_used(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     made = len(ScriptedPipeline.made)
@@ -216,6 +259,11 @@ def test_models_that_cannot_be_had_end_it(
     assert models.notice == "base: the weights are missing; fetch them"
 
 
+def test_notice_is_shown_as_it_is() -> None:
+    models = SimpleNamespace(notice="'a<b>' & c", fault=None)
+    assert "'a&lt;b&gt;' &amp; c" in voice_loop._notice(models)  # type: ignore[arg-type]
+
+
 def test_closing_leaves_nothing_behind() -> None:
     before = own_threads()
     url = voice_loop.serve(port=0, block=False)
@@ -232,9 +280,10 @@ def own_threads() -> set[threading.Thread]:
 
 
 PROGRAM = """
-import sys
+import sys, threading
 import speechkit as sk
 import speechkit.tutor
+from speechkit.demos import voice_loop
 
 class Anything:
     def __init__(self, **arguments): pass
@@ -243,19 +292,22 @@ class Anything:
 
 KIT = "asr", "voice", "encoder"
 sk.Pipeline = speechkit.tutor.Tutor = Anything
+if "blocked" in sys.argv:
+    voice_loop.PATIENCE_S = 1
+    sk.Pipeline = lambda **_: threading.Event().wait()
 from speechkit.cli import main
 sys.exit(main(["demo", "--port", "0"]))
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_it_quietly(number: signal.Signals, tmp_path: Path) -> None:
+@contextmanager
+def demo_of_its_own(temp: Path, *how: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo as a program, on stand-ins."""
     env = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
-    (temp := tmp_path / "temp").mkdir()
-    (here := tmp_path / "here").mkdir()
+    (here := temp.with_name("here")).mkdir()
+    temp.mkdir()
     demo = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM, *how],
         cwd=here,
         env={**env, "TMPDIR": str(temp)},
         stdout=subprocess.PIPE,
@@ -265,21 +317,82 @@ def test_signal_ends_it_quietly(number: signal.Signals, tmp_path: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        assert demo.stderr is not None
-        lines = []
-        while line := demo.stderr.readline():
-            lines.append(line)
-            if line.startswith("the models are ready"):
-                break
-        assert re.match(r"open http://127\.0\.0\.1:\d+/ in a browser", lines[0])
-        assert list(temp.glob("speechkit-demo-*"))
-        demo.send_signal(number)
-        _, rest = demo.communicate(timeout=60)
+        yield demo
     finally:
         if demo.poll() is None:
             demo.kill()
             demo.communicate()
-    assert demo.returncode in (0, 130), "".join(lines) + rest
-    assert "Traceback" not in "".join(lines) + rest
-    assert not list(temp.glob("speechkit-demo-*"))  # recordings are gone
     assert not list(here.iterdir())
+
+
+def lines_until(demo: subprocess.Popen[str], start: str) -> list[str]:
+    """What it says, up to a line that starts so."""
+    assert demo.stderr is not None
+    lines = []
+    while line := demo.stderr.readline():
+        lines.append(line)
+        if line.startswith(start):
+            break
+    return lines
+
+
+def address(line: str) -> str:
+    found = re.match(r"open (http://127\.0\.0\.1:\d+/) in a browser", line)
+    assert found, line
+    return found[1]
+
+
+def ends_quietly(demo: subprocess.Popen[str], number: signal.Signals, temp: Path) -> None:
+    assert list(temp.glob("speechkit-demo-*"))
+    demo.send_signal(number)
+    _, rest = demo.communicate(timeout=60)
+    assert demo.returncode in (0, 130), rest
+    assert "Traceback" not in rest
+    assert not list(temp.glob("speechkit-demo-*"))  # recordings are gone
+
+
+by_signal = pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
+
+
+@by_signal
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it_quietly(number: signal.Signals, tmp_path: Path) -> None:
+    with demo_of_its_own(temp := tmp_path / "temp") as demo:
+        lines = lines_until(demo, "the models are ready")
+        address(lines[0])
+        assert "Traceback" not in "".join(lines)
+        ends_quietly(demo, number, temp)
+
+
+@by_signal
+def test_signal_ends_it_while_models_load(tmp_path: Path) -> None:
+    """They may be on their way through the net; and an open page waits for them."""
+    with demo_of_its_own(temp := tmp_path / "temp", "blocked") as demo:
+        url = address(lines_until(demo, "loading the models")[0])
+        page = json.load(urllib.request.urlopen(f"{url}config"))
+        loads = [f["id"] for f in page["dependencies"] if f["targets"][0][1] == "load"]
+        for event in loads:
+            join(url, event)
+        started = time.monotonic()
+        ends_quietly(demo, signal.SIGINT, temp)
+        assert time.monotonic() - started < 20
+
+
+def join(url: str, event: int) -> None:
+    """Ask for an event of the page, as a browser does."""
+    wish: dict[str, Any] = {"data": [], "fn_index": event, "session_hash": "page"}
+    body = json.dumps(wish).encode()
+    request = urllib.request.Request(
+        f"{url}gradio_api/queue/join", body, {"content-type": "application/json"}
+    )
+    assert status(request) == 200
+
+
+def test_first_page_comes_soon(tmp_path: Path) -> None:
+    """Three seconds on a machine that does nothing else; here is room for one that does."""
+    started = time.monotonic()
+    with demo_of_its_own(tmp_path / "temp", "blocked") as demo:
+        assert status(address(lines_until(demo, "open ")[-1])) == 200
+        seconds = time.monotonic() - started
+        print(f"the first page came {seconds:.1f} s after the start")
+    assert seconds < 10

@@ -1,12 +1,11 @@
-"""The demo's tabs: conversations and pages on stand-ins, then each tab in a real browser."""
+"""The demo's tabs: pages on stand-ins, then each tab in a real browser."""
 
 from __future__ import annotations
 
 import base64
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,148 +14,15 @@ import av
 import gradio as gr
 import numpy as np
 import pytest
-from scripted_asr import RATE, signal, text
-from scripted_demo import StubTutor, in_a_row, sound_file
+from scripted_demo import in_a_row, sound_file
 from scripted_kit import ScriptedKit
-from speechkit.demos import shared, tab_speak, tab_talk
+from speechkit.demos import shared, tab_speak
 from speechkit.demos.tab_transcribe import shown_transcript
 
 import speechkit as sk
 from speechkit.asr import Dropped, Segment, Transcript, Word
 
 pytest_plugins = ["demo_browser"]
-
-
-# Conversations, on stand-ins -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def conversations(
-    monkeypatch: pytest.MonkeyPatch, amplitude_detector: None
-) -> Iterator[tab_talk.Conversations]:
-    from scripted_asr import AmplitudeDetector
-
-    monkeypatch.setattr("speechkit.loop.voice_loop.SpeechDetector", AmplitudeDetector)
-    models = SimpleNamespace(kit=ScriptedKit(), tutor=StubTutor())
-    conversations = tab_talk.Conversations(models)  # type: ignore[arg-type]
-    yield conversations
-    conversations.close()
-
-
-def begin(conversations: tab_talk.Conversations, **wish: Any) -> str:
-    return str(conversations.begin({"respond": "echo", **wish})["key"])
-
-
-def piece(key: str, samples: np.ndarray, rate: int = RATE) -> dict[str, Any]:
-    pcm = (samples * 32767).astype("<i2").tobytes()
-    return {"key": key, "rate": rate, "pcm": base64.b64encode(pcm).decode()}
-
-
-def talk(conversations: tab_talk.Conversations, key: str, *parts: Any) -> list[dict[str, Any]]:
-    """The events of what is said, at a speed at which the threads can follow."""
-    events = []
-    for samples in np.array_split(signal(*parts), max(1, len(signal(*parts)) // 1600)):
-        events += conversations.hear(piece(key, samples))["events"]
-        time.sleep(0.01)
-    return events
-
-
-def test_a_turn_is_told(conversations: tab_talk.Conversations) -> None:
-    key = begin(conversations)
-    events = talk(conversations, key, 0.5, [1, 2], 6.0)
-    kinds = [e["kind"] for e in events if e["kind"] not in ("PartialText", "ReplyAudio")]
-    assert kinds == ["SpeechStarted", "FinalText", "SpeakerHeard", "ReplyText", "TurnDone"]
-    said = {e["kind"]: e for e in events}
-    assert said["FinalText"]["text"] == text(1, 2)
-    assert said["SpeakerHeard"]["name"] is None
-    reply = said["ReplyText"]["text"]
-    assert reply == f"You said: {text(1, 2)}"
-    spoken = [e for e in events if e["kind"] == "ReplyAudio"]
-    assert [e["number"] for e in spoken] == list(range(len(spoken)))
-    pcm = b"".join(base64.b64decode(e["pcm"]) for e in spoken)
-    expected = ScriptedKit().voice.synthesize(reply)
-    heard = np.frombuffer(pcm, "<i2") / 32767
-    np.testing.assert_allclose(heard, expected.samples, atol=2e-5)
-    assert {e["rate"] for e in spoken} == {expected.sample_rate}
-    assert {"silence", "wait"} < set(said["TurnDone"]["timings"])
-
-
-def test_conversations_do_not_meet(conversations: tab_talk.Conversations) -> None:
-    one, other = begin(conversations), begin(conversations)
-    assert one != other
-    assert talk(conversations, one, 0.5, [1, 2], 2.0)
-    assert talk(conversations, other, 1.0) == []
-    with pytest.raises(sk.InputError, match="has ended"):
-        conversations.hear(piece("guessed", np.zeros(1600)))
-
-
-def test_the_wish_chooses_who_answers(conversations: tab_talk.Conversations) -> None:
-    events = talk(conversations, begin(conversations, respond="tutor"), 0.5, [1, 2], 2.0)
-    assert StubTutor()("", None) in [e.get("text") for e in events]
-    begin(conversations, respond="chat", url="http://localhost:1234/v1", model="m")
-    for url in ("http://example.org/v1", "http://127.0.0.1.example.org", "http://[::1", ""):
-        with pytest.raises(sk.InputError, match="on this machine only"):
-            begin(conversations, respond="chat", url=url)
-
-
-def test_strangers_are_refused_where_that_is_wished(
-    conversations: tab_talk.Conversations,
-) -> None:
-    from speechkit.loop.work import REFUSAL
-
-    key = begin(conversations, only_enrolled=True)
-    events = talk(conversations, key, 0.5, [1, 2], 2.0)
-    assert [e["text"] for e in events if e["kind"] == "ReplyText"] == [REFUSAL]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"rate": 0},
-        {"rate": "48000"},
-        {"rate": 10**9},
-        {"pcm": "no base64!"},
-        {"pcm": "YQ=="},
-        {"pcm": None},
-        {"pcm": base64.b64encode(bytes(2 * 11 * RATE)).decode()},
-    ],
-)
-def test_what_is_no_sound_is_refused(
-    conversations: tab_talk.Conversations, wrong: dict[str, Any]
-) -> None:
-    key = begin(conversations)
-    good = piece(key, np.zeros(1600))
-    with pytest.raises(sk.InputError):
-        conversations.hear({**good, **wrong})
-    assert conversations.hear(good) == {"events": []}  # the conversation goes on
-
-
-def test_conversations_end(
-    conversations: tab_talk.Conversations, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = set(threading.enumerate())
-    keys = [begin(conversations) for _ in range(tab_talk.MOST)]
-    with pytest.raises(sk.InputError, match="too many"):
-        begin(conversations)
-    for key in keys:
-        talk(conversations, key, 0.5, [1, 2], 1.0)
-    conversations.end(keys[0])
-    conversations.end(keys[0])
-    with pytest.raises(sk.InputError, match="has ended"):
-        conversations.hear(piece(keys[0], np.zeros(1600)))
-    monkeypatch.setattr(tab_talk, "IDLE_S", 0.0)  # the other pages are gone
-    deadline = time.monotonic() + 20
-    while set(threading.enumerate()) - before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not set(threading.enumerate()) - before
-
-
-def test_calls_of_the_page_never_raise() -> None:
-    def fault(_: Any) -> dict[str, Any]:
-        raise sk.AudioError("/tmp/x/a.wav: empty")
-
-    assert tab_talk.safely(fault, None) == {"error": "a.wav: empty"}
-    assert tab_talk.safely(lambda _: {}["gone"], None) == {"error": shared.FAULT}
 
 
 # Pages, on stand-ins ---------------------------------------------------------------------------------
@@ -229,6 +95,10 @@ def test_speech_comes_in_pieces() -> None:
     np.testing.assert_allclose(np.frombuffer(pcm, "<i2") / 32767, spoken.samples, atol=2e-5)
     assert begun["rate"] == spoken.sample_rate
     assert speaking.more(begun["key"]) == {}
+    left = speaking.begin({"text": "Nobody asks for it."})["key"]
+    speaking._open.idle_s = 0.0
+    time.sleep(2.5)
+    assert speaking.more(left) == {}
     for wrong, why in ((" ", "no text"), ("a" * 3001, "3001 characters")):
         with pytest.raises(sk.InputError, match=why):
             speaking.begin({"text": wrong})
