@@ -64,6 +64,7 @@ bench: setup
 	$(BIN)/python benchmarks/margin.py
 	$(BIN)/python benchmarks/robustness.py
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/session.py
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
