@@ -3,7 +3,8 @@
     python benchmarks/session.py [FOLDER] [--hours 2] [--json OUT.json]     # default: $SPEECHKIT_EVAL
 
 The utterances of FOLDER/asr_en are asked one after the other, each followed by silence until the
-`Tutor`'s reply has been heard. Partial texts come every 5 s only. Audio is fed as fast as the models keep up, so two hours take some minutes.
+`Tutor`'s reply has been heard. Partial texts come every 5 s only. Audio is fed as fast as the models
+keep up, so two hours take some minutes.
 """
 
 from __future__ import annotations

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
 
 import speechkit as sk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from speechkit.respond import Responder
 
@@ -30,6 +32,7 @@ BUSY = threading.Lock()  # held while the models work on a recording, or load
 MAX_UPLOAD, LIMITS = "25mb", sk.Limits(seconds=60.0)
 STRANGER = "someone I don't know yet"
 NOTHING_YET = "there is no recording yet: press Record, speak, then press Stop"
+ENDING = "the program is ending"
 FAULT = "something went wrong here; the terminal says what"
 LOADING = "The models are loading. The first time they are fetched, which takes some minutes."
 READING = "The tutor is reading its documents. All else is ready."
@@ -55,6 +58,12 @@ class Models:
         """Begin to load."""
         self._thread.start()
         return self
+
+    def give_up(self) -> None:
+        """Nobody gets the models any more; who waits for them need not."""
+        self.fault = self.fault or sk.SpeechkitError(ENDING)
+        self._have_kit.set()
+        self._have_all.set()
 
     def join(self, seconds: float) -> None:
         """Wait for the thread: a process can't end well while it loads a model."""
@@ -88,9 +97,10 @@ class Models:
     def _load(self) -> None:
         try:
             with BUSY:
-                log.info("loading the models ...")
-                self._kit = self._make()
-                _warm_up(self._kit)
+                if not self.fault:
+                    log.info("loading the models ...")
+                    self._kit = self._make()
+                    _warm_up(self._kit)
         except Exception as e:
             self.fault = _as_speechkit_error(e)
         self._have_kit.set()
@@ -175,18 +185,44 @@ def plain(error: Exception) -> str:
     return _FOLDERS.sub("", str(error).split(" or raise Limits")[0])
 
 
+@contextlib.contextmanager
+def noted() -> Iterator[None]:
+    """A gr.Error inside ends it, and becomes a note to the reader."""
+    try:
+        yield
+    except gr.Error as e:
+        gr.Warning(html.escape(e.message, quote=False))
+
+
 def kindly(event: Callable[..., Any], blank: Any) -> Callable[..., Any]:
     """`event` for the page: instead of a gr.Error, a note to the reader and `blank` outputs."""
 
     @functools.wraps(event)
     def kindly(*args: Any) -> Any:
-        try:
+        with noted():
             return event(*args)
-        except gr.Error as e:
-            gr.Warning(html.escape(e.message, quote=False))
-            return blank
+        return blank
 
     return kindly
+
+
+def safely(call: Callable[..., dict[str, Any]], given: Any) -> dict[str, Any]:
+    """A call of the page: its answer, or {"error": one sentence}."""
+    try:
+        with one_sentence():
+            return call(given)
+    except gr.Error as e:
+        return {"error": e.message}
+
+
+def whole(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Samples as 16-bit integers, little-endian."""
+    return np.rint(samples * 32767).astype("<i2")
+
+
+def in_base64(samples: NDArray[np.float32]) -> str:
+    """The same as the page takes them."""
+    return base64.b64encode(whole(samples).tobytes()).decode()
 
 
 def asset(name: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
-from speechkit.demos.shared import Desk, block, hint, microphone, picture
+from speechkit.demos.shared import Desk, block, hint, microphone, noted, picture
 
 import speechkit as sk
 
@@ -105,7 +104,7 @@ def build_look(desk: Desk) -> None:
 
     def look(request: gr.Request, path: str | None) -> Iterator[Any]:
         shown = ""
-        try:
+        with noted():
             with desk.kit(request, path):
                 found = _Look(str(path))
             steps: list[Callable[[sk.Pipeline], str]] = [
@@ -121,9 +120,6 @@ def build_look(desk: Desk) -> None:
                 with desk.kit(request, path) as kit:
                     shown += step(kit)
                 yield shown
-        except gr.Error as e:
-            gr.Warning(html.escape(e.message, quote=False))
-            yield shown or gr.skip()
 
     recording = microphone("Recording, up to 30 seconds", "looked-at")
     start = gr.Button("Look inside", variant="primary", elem_id="look")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import secrets
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
-from speechkit.demos.shared import Desk, asset, block, hint, kindly, one_sentence
-from speechkit.demos.tab_talk import safely
+from speechkit.demos.held import Held
+from speechkit.demos.shared import (
+    Desk,
+    asset,
+    block,
+    hint,
+    in_base64,
+    kindly,
+    one_sentence,
+    safely,
+)
 
 import speechkit as sk
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 3000
 MOST, IDLE_S = 8, 60.0  # texts that are spoken at once; seconds after which a page is gone
+TOO_MANY = "too many texts are spoken at once; try again in a minute"
 EXAMPLE = (
     "On 3 May 2024 at 5:30 pm, Dr. Smith read 1,024 pages & paid $12.50. "
     "That's ½ of what the 2nd edition costs!"
@@ -31,58 +35,34 @@ EXAMPLE = (
 EMPTY = "Here you will see how the text is read: written out, and in phonemes."
 
 
-@dataclass
-class _Spoken:
-    chunks: Iterator[sk.Speech]
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    asked_at: float = field(default_factory=time.monotonic)
-
-
 class Speaking:
     """Texts on their way to the pages, each under a key that only its page knows."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._open: dict[str, _Spoken] = {}
+        self._open: Held[Iterator[sk.Speech]] = Held(MOST, IDLE_S, TOO_MANY)
 
     def begin(self, wish: dict[str, Any]) -> dict[str, Any]:
         """Start to speak `text` at `speed` with `voice`: its key and rate in Hz."""
-        late = time.monotonic() - IDLE_S
-        for key, spoken in list(self._open.items()):
-            if spoken.asked_at < late:
-                self.end(key)
-        if len(self._open) >= MOST:
-            raise sk.InputError("too many texts are spoken at once; try again in a minute")
         text = _checked(wish.get("text"))
         voice = voice_named(self._desk.models.kit, str(wish.get("voice")))
-        key = secrets.token_urlsafe()
-        self._open[key] = _Spoken(voice.stream(text, speed=float(wish.get("speed") or 1.0)))
+        key = self._open.add(voice.stream(text, speed=float(wish.get("speed") or 1.0)))
         return {"key": key, "rate": voice.sample_rate}
 
     def more(self, key: str) -> dict[str, Any]:
         """The next piece, 16-bit integers in base64; nothing when all is spoken."""
-        spoken = self._open.get(key)
-        if spoken is None:
-            return {}
-        with spoken.lock:
-            spoken.asked_at = time.monotonic()
-            chunk = next(spoken.chunks, None)
-        if chunk is None:
-            return self.end(key)
-        pcm = np.rint(chunk.samples * 32767).astype("<i2").tobytes()
-        return {"pcm": base64.b64encode(pcm).decode()}
+        with self._open.use(key) as chunks:
+            chunk = next(chunks, None) if chunks else None
+        return {"pcm": in_base64(chunk.samples)} if chunk is not None else self.end(key)
 
     def end(self, key: str) -> dict[str, Any]:
         """Stop; it may be over already."""
-        self._open.pop(key, None)
+        self._open.end(key)
         return {}
 
     def close(self) -> None:
         """End all, once the pieces that are made right now are done."""
-        for key, spoken in list(self._open.items()):
-            self.end(key)
-            with spoken.lock:
-                pass
+        self._open.close()
 
 
 def _checked(text: Any) -> str:

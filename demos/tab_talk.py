@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import secrets
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import gradio as gr
 import numpy as np
-from speechkit.demos.shared import Models, asset, block, one_sentence
+from speechkit.demos.held import Held
+from speechkit.demos.shared import Models, asset, block, in_base64, safely
 
 import speechkit as sk
 
@@ -30,27 +27,20 @@ MOST = 4  # conversations at once
 IDLE_S = 10.0  # a page that sends nothing for so long is gone
 MAX_PIECE_S, RATES = 10.0, range(8_000, 192_001)  # of one call; Hz
 LEAD_S = 0.4  # how far ahead of the ear the page gets the reply: the network may stall so long
+MAX_WISH = 200  # characters of what stands in Settings
 HERE = ("127.0.0.1", "localhost", "::1")  # where a language model may be asked
 TOO_MANY = "too many conversations at once; try again when somebody has finished"
 GONE = "the conversation has ended, because nothing was heard from your page; press Talk again"
+LATE = "the page can't keep up with its microphone; press Talk again"
 BAD_PIECE = "the page sent something that is no sound; reload it"
 
 
-@dataclass
-class _Conversation:
-    loop: VoiceLoop
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    heard_at: float = field(default_factory=time.monotonic)
-    pieces: int = 0  # of the reply, handed out so far
-
-
 class Conversations:
-    """The voice loops of all open pages, each under a key that only its page knows."""
+    """The voice loops of all open pages."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
-        self._open: dict[str, _Conversation] = {}
-        self._changing = threading.Lock()
+        self._open: Held[VoiceLoop] = Held(MOST, IDLE_S, TOO_MANY, lambda loop: loop.close())
 
     def begin(self, wish: dict[str, Any]) -> dict[str, Any]:
         """A new conversation.
@@ -73,53 +63,26 @@ class Conversations:
             only_enrolled=bool(wish.get("only_enrolled")),
             turn_taking=taking,
         )
-        key = secrets.token_urlsafe()
-        with self._changing:
-            if len(self._open) >= MOST:
-                raise sk.InputError(TOO_MANY)
-            self._open[key] = _Conversation(loop)
-            if len(self._open) == 1:
-                threading.Thread(target=self._watch, name="speechkit-talk", daemon=True).start()
-        return {"key": key, "rate": kit.voice.sample_rate}
+        return {"key": self._open.add(loop), "rate": kit.voice.sample_rate}
 
     def hear(self, piece: dict[str, Any]) -> dict[str, Any]:
         """The next piece of what the microphone hears: `key`, `rate` in Hz, and `pcm`.
 
         `pcm` is 16-bit integers, little-endian, in base64. Returns what became known.
         """
-        conversation = self._open.get(str(piece.get("key")))
-        if conversation is None:
-            raise sk.InputError(GONE)
-        frame = _frame(piece)
-        with conversation.lock:
-            conversation.heard_at = time.monotonic()
-            events = conversation.loop.feed(frame)
-            return {"events": [_told(event, conversation) for event in events]}
+        with self._open.use(str(piece.get("key"))) as loop:
+            if loop is None:
+                raise sk.InputError(GONE)
+            return {"events": [_told(event) for event in loop.feed(_frame(piece))]}
 
     def end(self, key: str) -> dict[str, Any]:
         """Close a conversation; it may be closed already."""
-        with self._changing:
-            conversation = self._open.pop(key, None)
-        if conversation:
-            with conversation.lock:
-                conversation.loop.close()
+        self._open.end(key)
         return {}
 
     def close(self) -> None:
         """End all."""
-        for key in list(self._open):
-            self.end(key)
-
-    def _watch(self) -> None:
-        """End the conversations of pages that are gone, until there is none."""
-        while True:
-            time.sleep(1.0)
-            late = time.monotonic() - IDLE_S
-            for key in [key for key, one in list(self._open.items()) if one.heard_at < late]:
-                self.end(key)
-            with self._changing:
-                if not self._open:
-                    return
+        self._open.close()
 
     def _responder(self, wish: dict[str, Any]) -> Responder:
         from speechkit.respond import Chat, Echo
@@ -128,14 +91,20 @@ class Conversations:
         if name == "echo":
             return Echo()
         if name == "chat":
-            url = str(wish.get("url", "")).strip()
+            url, model = (_short(str(wish.get(name) or "").strip()) for name in ("url", "model"))
             if not _is_here(url):
                 raise sk.InputError(
                     "a language model is asked on this machine only; "
                     "give an address such as http://127.0.0.1:8080/v1"
                 )
-            return Chat(url, str(wish.get("model") or "default"))
+            return Chat(url, model or "default")
         return self._models.tutor
+
+
+def _short(text: str) -> str:
+    if len(text) > MAX_WISH:
+        raise sk.InputError(f"an address or a name has at most {MAX_WISH} characters; shorten it")
+    return text
 
 
 def _is_here(url: str) -> bool:
@@ -148,37 +117,24 @@ def _is_here(url: str) -> bool:
 def _frame(piece: dict[str, Any]) -> tuple[int, np.ndarray]:
     """What the page sent as (rate in Hz, samples)."""
     rate, pcm = piece.get("rate"), piece.get("pcm")
+    if not isinstance(rate, int) or rate not in RATES or not isinstance(pcm, str):
+        raise sk.InputError(BAD_PIECE)
+    if len(pcm) > 4 * math.ceil(2 * MAX_PIECE_S * rate / 3):  # 4 characters for 3 bytes
+        raise sk.InputError(LATE)
     try:
-        if rate not in RATES:
-            raise ValueError
-        samples = np.frombuffer(base64.b64decode(str(pcm), validate=True), "<i2")
-    except (TypeError, ValueError, binascii.Error) as e:
+        return rate, np.frombuffer(base64.b64decode(pcm, validate=True), "<i2")
+    except (ValueError, binascii.Error) as e:
         raise sk.InputError(BAD_PIECE) from e
-    if len(samples) > MAX_PIECE_S * rate:
-        raise sk.InputError("the page can't keep up with its microphone; press Talk again")
-    return rate, samples
 
 
-def _told(event: Event, conversation: _Conversation) -> dict[str, Any]:
+def _told(event: Event) -> dict[str, Any]:
     """An event for the page: its kind and its fields, audio as 16-bit integers in base64."""
     told = {f.name: getattr(event, f.name) for f in fields(event) if f.name != "audio"}
     told["kind"] = type(event).__name__
     audio = getattr(event, "audio", None)
     if audio is not None:
-        pcm = np.rint(audio.samples * 32767).astype("<i2").tobytes()
-        told |= {"rate": audio.sample_rate, "pcm": base64.b64encode(pcm).decode()}
-        told["number"] = conversation.pieces
-        conversation.pieces += 1
+        told |= {"rate": audio.sample_rate, "pcm": in_base64(audio.samples)}
     return told
-
-
-def safely(call: Callable[..., dict[str, Any]], given: Any) -> dict[str, Any]:
-    """A call of the page: its answer, or {"error": one sentence}."""
-    try:
-        with one_sentence():
-            return call(given)
-    except gr.Error as e:
-        return {"error": e.message}
 
 
 def build_talk(models: Models) -> Conversations:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import html
 import logging
 import os
 import signal
@@ -22,18 +23,20 @@ from typing import Any
 from speechkit.demos import shared  # isort: skip  sets what Gradio reads when it is imported
 
 import gradio as gr
-import numpy as np
-from speechkit.demos.shared import BUSY, LIMITS, MAX_UPLOAD, STRANGER, Desk, Models
+from speechkit.demos.body_limit import BodyLimit
+from speechkit.demos.shared import BUSY, LIMITS, MAX_UPLOAD, STRANGER, Desk, Models, whole
 from speechkit.demos.tab_look import build_look
 from speechkit.demos.tab_speak import build_speak, voices_here
 from speechkit.demos.tab_talk import build_talk
 from speechkit.demos.tab_transcribe import ANY, build_transcribe, languages
 from speechkit.demos.tab_voices import build_voices
+from starlette.middleware import Middleware
 
 import speechkit as sk
 
 log = logging.getLogger("speechkit")
 
+PATIENCE_S = 20  # for work that is under way at the end
 LOOPBACK = "127.0.0.1,localhost,::1"
 KEEP_S = 3600  # seconds that recordings are kept at most while their page is open
 TITLE = """<header class="title"><h1>speechkit</h1>
@@ -44,14 +47,12 @@ def build(models: Models) -> tuple[gr.Blocks, Callable[[], None]]:
     """The page on top of `models`, with the endpoint /answer for programs; and what closes it."""
     desk = Desk(models)
 
-    def answer(
-        request: gr.Request, path: str | None
-    ) -> tuple[str, str, str, tuple[int, np.ndarray], str]:
+    def answer(request: gr.Request, path: str | None) -> tuple[str, str, str, tuple[int, Any], str]:
         """What was heard, who spoke, the answer, the answer as audio, and the seconds it took."""
         with desk.kit(request, path) as kit:
             turn = kit.talk(str(path), limits=LIMITS)
         # As 16 bits it is kept as it is; floats would be scaled up to full volume.
-        speech = turn.audio.sample_rate, np.rint(turn.audio.samples * 32767).astype(np.int16)
+        speech = turn.audio.sample_rate, whole(turn.audio.samples)
         stages = ", ".join(f"{name} {s:.2f}" for name, s in turn.timings.items() if s >= 0.005)
         times = f"This took {sum(turn.timings.values()):.1f} seconds: {stages}."
         return turn.text or "(no words)", turn.speaker or STRANGER, turn.reply, speech, times
@@ -110,7 +111,7 @@ def build(models: Models) -> tuple[gr.Blocks, Callable[[], None]]:
 
 
 def _notice(models: Models) -> str:
-    text = models.notice
+    text = html.escape(models.notice, quote=False)
     kind = "fault" if models.fault else "wait"
     return f'<p class="notice {kind}" role="status">{text}</p>' if text else ""
 
@@ -150,6 +151,7 @@ def serve(
         footer_links=[],
         theme=_theme(),
         css=shared.asset("style.css"),
+        app_kwargs={"middleware": [Middleware(BodyLimit)]},
         prevent_thread_lock=True,
     )
     log.info("open %s in a browser; Ctrl-C ends it", url)
@@ -160,13 +162,17 @@ def serve(
     with contextlib.suppress(KeyboardInterrupt):
         while page.is_running and not models.fault:
             time.sleep(0.2)
+    log.info("ending ...")
+    fault = models.fault
+    models.give_up()
     page.close(verbose=False)
     close()
-    models.join(20)
-    with BUSY:  # work that is under way ends first: models can't be torn down in its midst
-        pass
-    if models.fault:
-        raise models.fault
+    # Work that is under way ends first: models can't be torn down in its midst.
+    if BUSY.acquire(timeout=PATIENCE_S):
+        BUSY.release()
+        models.join(PATIENCE_S)
+    if fault:
+        raise fault
     return str(url)
 
 

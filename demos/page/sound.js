@@ -15,7 +15,7 @@ const toBase64 = (samples) => {
 
 const fromBase64 = (text) => {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  return Float32Array.from(new Int16Array(bytes.buffer), (v) => v / 32767);
+  return new Int16Array(bytes.buffer);
 };
 
 const joined = (pieces) => {
@@ -43,8 +43,8 @@ const WORKLET = `registerProcessor("pieces", class extends AudioWorkletProcessor
 });`;
 
 class Microphone {
-  // Calls give(samples, level) for each piece; level is 0 to 1.
-  async open(give) {
+  // Calls give(samples, level) for each piece, level is 0 to 1; and lost() when there is no more.
+  async open(give, lost) {
     if (!navigator.mediaDevices) throw new Error("this page may not use a microphone: open it on 127.0.0.1, localhost or over https");
     this.stream = await navigator.mediaDevices.getUserMedia({
       audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
@@ -64,6 +64,9 @@ class Microphone {
     this.context.createMediaStreamSource(this.stream).connect(node);
     node.connect(this.context.destination); // silence: some browsers run only what is connected
     await this.context.resume();
+    const [track] = this.stream.getAudioTracks();
+    if (track.readyState === "ended") lost();
+    track.onended = lost; // not called by close()
   }
 
   close() {
@@ -94,7 +97,7 @@ class Player {
 
   put(rate, pcm) {
     this.open(rate);
-    const samples = fromBase64(pcm);
+    const samples = Float32Array.from(fromBase64(pcm), (v) => v / 32767);
     if (!samples.length) return;
     const buffer = this.context.createBuffer(1, samples.length, rate);
     buffer.copyToChannel(samples, 0);

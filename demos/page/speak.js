@@ -5,11 +5,11 @@ const find = (selector) => element.querySelector(selector);
 const say = (text) => (find(".status").textContent = text);
 const pause = (s) => new Promise((done) => setTimeout(done, 1000 * s));
 const player = new Player(() => finish());
-let key = null;
+let key = null; // of the text under way
+let round = 0; // counts presses of Speak and Stop: what was begun in an earlier one is void
 let complete = true;
 
-const wav = (rate, pieces) => {
-  const samples = joined(pieces.map((pcm) => new Int16Array(Uint8Array.from(atob(pcm), (c) => c.charCodeAt(0)).buffer)));
+const wav = (rate, samples) => {
   const head = new DataView(new ArrayBuffer(44));
   const text = (at, s) => [...s].forEach((c, i) => head.setUint8(at + i, c.charCodeAt(0)));
   text(0, "RIFF"), text(8, "WAVEfmt "), text(36, "data");
@@ -27,48 +27,54 @@ const finish = () => {
   say("");
 };
 
-const stop = async () => {
-  const mine = key;
+const stop = () => {
+  if (key) server.end(key);
   key = null;
+  round += 1;
   complete = true;
   player.stop();
   finish();
-  if (mine) await server.end(mine);
 };
 
 const speak = async (wish) => {
-  await stop();
+  stop();
+  const mine = round;
   player.open(22050); // now, while the click counts
   find(".save").hidden = true;
   find(".stop").hidden = false;
   complete = false;
   say("Getting ready");
   const begun = await server.begin(wish);
+  if (mine !== round) {
+    if (begun?.key) server.end(begun.key);
+    return;
+  }
   if (!begun || begun.error) return fail(begun);
   key = begun.key;
-  const mine = key;
   const pieces = [];
-  while (mine === key) {
-    const piece = await server.more(mine);
-    if (mine !== key) return;
+  while (true) {
+    const piece = await server.more(key);
+    if (mine !== round) return;
     if (!piece || piece.error) return fail(piece);
     if (!piece.pcm) break;
-    pieces.push(piece.pcm);
+    pieces.push(fromBase64(piece.pcm));
     player.put(begun.rate, piece.pcm);
     say("Speaking");
-    while (mine === key && player.ahead > ENOUGH_S) await pause(0.1);
+    while (player.ahead > ENOUGH_S) {
+      await pause(0.1);
+      if (mine !== round) return;
+    }
   }
-  if (mine !== key) return;
   key = null;
   complete = true;
   URL.revokeObjectURL(find(".save").href);
-  find(".save").href = URL.createObjectURL(wav(begun.rate, pieces));
+  find(".save").href = URL.createObjectURL(wav(begun.rate, joined(pieces)));
   find(".save").hidden = false;
   finish();
 };
 
-const fail = async (answer) => {
-  await stop();
+const fail = (answer) => {
+  stop();
   const why = answer?.error ?? "the program does not answer; reload the page when it runs again";
   say(why.charAt(0).toUpperCase() + why.slice(1).replace(/\.?$/, "."));
 };

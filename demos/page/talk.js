@@ -113,6 +113,7 @@ const tell = {
   TurnDone: (e) => {
     const last = turn(e.turn);
     if (!last.said.textContent) last.item.remove(), (shown = null);
+    player.loudness(1);
     showTimes(e.timings);
     if (!e.interrupted) status("Listening", "listening");
   },
@@ -143,6 +144,9 @@ const wishes = () => ({
   only_enrolled: find("[name=only_enrolled]").checked,
 });
 
+// A button that is disabled would lose the keyboard's focus.
+const wait = (until) => button.setAttribute("aria-disabled", until);
+
 const label = (text, pressed) => {
   button.setAttribute("aria-pressed", pressed);
   button.querySelector(".label").textContent = text;
@@ -152,20 +156,26 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(
 
 const pickUp = async () => {
   player.open(22050); // now, while the click counts; the voice's own rate comes later
-  button.disabled = true;
+  wait(true);
   status("Getting ready. When the models still load, this takes a while", "thinking");
-  microphone = new Microphone();
+  const mine = (microphone = new Microphone());
+  const give = (samples, level) => {
+    find(".call").style.setProperty("--level", level.toFixed(2));
+    if (key) waiting.push(samples), send();
+  };
   try {
-    await microphone.open((samples, level) => {
-      find(".call").style.setProperty("--level", level.toFixed(2));
-      if (key) waiting.push(samples), send();
-    });
+    await mine.open(give, () => hangUp("the microphone is gone; connect it and press Talk again"));
   } catch (e) {
     const why = { NotAllowedError: "the browser was not allowed to use the microphone; allow it and press Talk again", NotFoundError: "there is no microphone; connect one and press Talk again" };
     await hangUp(why[e.name] ?? e.message);
     return;
   }
+  if (mine !== microphone) return; // it was lost meanwhile
   const answer = await server.begin(wishes());
+  if (mine !== microphone) {
+    if (answer?.key) await server.end(answer.key);
+    return;
+  }
   if (!answer || answer.error) {
     await hangUp(answer?.error ?? "the program does not answer; reload the page when it runs again");
     return;
@@ -174,9 +184,10 @@ const pickUp = async () => {
   find(".times").replaceChildren();
   shown = null;
   player.open(answer.rate);
+  player.loudness(1);
   waiting = [];
   key = answer.key;
-  button.disabled = false;
+  wait(false);
   label("Stop", true);
   status("Listening", "listening");
 };
@@ -188,14 +199,16 @@ const hangUp = async (why = "") => {
   microphone?.close();
   microphone = null;
   player.stop();
-  button.disabled = false;
+  wait(false);
   label("Talk", false);
   find(".call").style.removeProperty("--level");
   status(why ? sentence(why) : "Press Talk and speak. A voice answers.", why ? "fault" : "");
   if (mine) await server.end(mine);
 };
 
-button.addEventListener("click", () => (key ? hangUp() : pickUp()));
+button.addEventListener("click", () => {
+  if (button.getAttribute("aria-disabled") !== "true") key ? hangUp() : pickUp();
+});
 find("[name=respond]").addEventListener("change", (e) => {
   find(".chat").hidden = e.target.value !== "chat";
 });
