@@ -7,8 +7,8 @@ The Transformer, from scratch
 :Needs: the weights of Whisper ``base``, at the end
 :Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-A sequence is given, another one is wanted: sound in, words out. The two have different lengths, and
-what belongs together may stand far apart. The Transformer solves this with one tool, attention,
+A Transformer turns one sequence into another: sound into words, say. The two have different
+lengths, and what belongs together may stand far apart. It solves this with one tool, attention,
 which lets every place of a sequence read from every other place in one step. Whisper is such a
 model, the text encoder of VITS is half of one, and the pooling of ECAPA-TDNN is attention without
 the rest. Here the whole model is written down and trained to turn strings of digits around. At the

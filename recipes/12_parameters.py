@@ -1,6 +1,6 @@
 r"""
-Parameters and gradients of a Transformer
-=========================================
+Parameters and gradients
+========================
 
 :Answers: questions 8 (which parameters a step updates), 9 (how many there are, counted by hand),
     and of 4 what residuals, the factor :math:`\sqrt{d}` and a tied output head are for

@@ -8,11 +8,11 @@ Whisper from scratch, on the real weights
 :Needs: the weights of Whisper ``base``; openai-whisper to be compared with
 :Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-A recording of up to 30 seconds goes in, and text comes out, in any of about a hundred languages,
-with times. Whisper treats this as translation from sound to words. An encoder turns the sound into
-vectors, 50 per second. A decoder writes the text one token at a time; at each step it looks at what
-it has written and at the vectors. What is to be done (which language, transcribe or translate,
-times or none) is written into the same sequence of tokens, in front of the text.
+Whisper turns a recording of up to 30 seconds into text, in any of about a hundred languages, with
+times. It treats this as translation from sound to words. An encoder turns the sound into vectors,
+50 per second. A decoder writes the text one token at a time; at each step it looks at what it has
+written and at the vectors. What is to be done (which language, transcribe or translate, times or
+none) is written into the same sequence of tokens, in front of the text.
 
 The network is written out here, run on the official weights, and held against OpenAI's own package.
 How the text is searched for, and when each word was said, is in ``21_whisper_search.py``.
@@ -141,8 +141,9 @@ if __name__ == "__main__":
 # .. math::
 #
 #    \mathrm{Attention}(X, S) = \mathrm{concat}_h\left[
-#    \mathrm{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d_k}} + \text{mask}\right) V_h\right] W_O,
-#    \qquad Q = X W_Q + b_Q,\quad K = S W_K,\quad V = S W_V + b_V
+#    \mathrm{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d_k}} + \text{mask}\right) V_h\right] W_O
+#
+#    Q = X W_Q + b_Q,\quad K = S W_K,\quad V = S W_V + b_V
 #
 # A head has :math:`d_k` numbers per query. The source :math:`S` decides the kind. In self-attention
 # it is :math:`X` itself. In cross-attention :math:`X` comes from the decoder and :math:`S` from the

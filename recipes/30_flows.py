@@ -7,10 +7,10 @@ Flows: densities to draw from
 :Needs: the voice ``en_US-joe-medium``; coqui-tts, whose curves are the reference
 :Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-A network that has to give one number for "how long is this vowel?" gives the mean of all answers,
-and speech from means is dull. What is wanted is a probability density: one that can be evaluated at
-an observed duration, so that it can be fitted by maximum likelihood, and that can be drawn from, so
-that it can speak. A flow is both.
+A normalising flow is a probability density that can be evaluated and also drawn from. A network
+that has to give one number for "how long is this vowel?" gives the mean of all answers, and speech
+from means is dull. A flow can be evaluated at an observed duration, so that it can be fitted by
+maximum likelihood, and drawn from, so that it can speak.
 
 ``31_vits.py`` builds the voice from the layers of this file; ``33_vits_training.py`` trains them.
 """

@@ -7,12 +7,13 @@ VITS: a voice in one network
 :Needs: the voice ``en_US-joe-medium``; coqui-tts to be compared with
 :Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-A text says which sounds come, but not how long each lasts, at what pitch, with how much breath.
-Many recordings are right for one text. A network that must give *one* answer gives the average of
-all, and averaged speech is dull. VITS treats what the text leaves open as a random variable: it
-learns a probability density of speech given the text, and speaking is drawing from it. Two draws
-are made. One gives each phoneme its duration. The other gives each frame of 11.6 ms a vector
-:math:`z` of 192 numbers, which a decoder turns into 256 samples of sound:
+VITS is one network that turns text into speech. A text says which sounds come, but not how long
+each lasts, at what pitch, with how much breath. Many recordings are right for one text. A network
+that must give *one* answer gives the average of all, and averaged speech is dull. VITS treats what
+the text leaves open as a random variable: it learns a probability density of speech given the text,
+and speaking is drawing from it. Two draws are made. One gives each phoneme its duration. The other
+gives each frame of 11.6 ms a vector :math:`z` of 192 numbers, which a decoder turns into 256
+samples of sound:
 
 .. math::
 

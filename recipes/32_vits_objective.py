@@ -7,11 +7,11 @@ VITS: what it is trained for
 :Needs: no weights; coqui-tts and monotonic-alignment-search to be compared with
 :Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-``31_vits.py`` speaks by drawing latent frames :math:`z` from a density that the text gives, and
-decoding them. To train it one would raise the probability of the recordings, but that is an
-integral over every possible :math:`z`. And nobody says how long each phoneme lasts. VITS answers
-the first with a variational autoencoder, the second with a search for the best alignment, and adds
-critics that listen to the sound.
+VITS speaks by drawing latent frames :math:`z` from a density that the text gives, and decoding
+them. To train it one would raise the probability of the recordings, but that is an integral over
+every possible :math:`z`. And nobody says how long each phoneme lasts. VITS answers the first with a
+variational autoencoder, the second with a search for the best alignment, and adds critics that
+listen to the sound.
 
 .. math::
 

@@ -7,9 +7,9 @@ VITS: a small one, trained
 :Needs: the voice ``en_US-joe-medium``, which reads the sentences that the small VITS learns from
 :Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-``32_vits_objective.py`` writes down five losses. Do they fall together? Does the search find the
-right alignment, when the model that it asks knows nothing at first and learns from what the search
-finds? And what comes out after minutes instead of days?
+VITS is trained with the five losses that ``32_vits_objective.py`` writes down. Which of them fall?
+Does the search find the right alignment, when the model that it asks knows nothing at first and
+learns from what the search finds? And what comes out after minutes instead of days?
 """
 
 import time

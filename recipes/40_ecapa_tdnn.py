@@ -8,12 +8,12 @@ ECAPA-TDNN: a voice in 192 numbers
     used where there are some
 :Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
 
-Two recordings of one person differ in almost every sample: other words, another room, another mood.
-A speaker network maps a recording of any length to one vector, so that vectors of one person point
-the same way and vectors of two people do not. ECAPA-TDNN is such a network. It is a stack of
-convolutions over time, as speaker networks were before it, with four additions: convolutions in
-groups that pass on to each other, gates that look at the whole recording, a layer that reads all
-blocks side by side, and an average over time whose weights are learned.
+ECAPA-TDNN maps a recording of any length to one vector, so that vectors of one person point the
+same way and vectors of two people do not. Two recordings of one person differ in almost every
+sample: other words, another room, another mood. The network is a stack of convolutions over time,
+as speaker networks were before it, with four additions: convolutions in groups that pass on to each
+other, gates that look at the whole recording, a layer that reads all blocks side by side, and an
+average over time whose weights are learned.
 
 This file builds it from its parts, loads the real weights, and ends at the same vectors as
 speechbrain's module.

@@ -34,7 +34,7 @@ log = logging.getLogger("speechkit")
 
 MODEL, SIZE = "all-MiniLM-L6-v2", 384
 BATCH = 32  # texts that are encoded at once
-THRESHOLD = 0.45  # cosine from which on a paragraph answers a question
+THRESHOLD = 0.36  # cosine from which on a paragraph answers a question
 SENTENCES, CHARACTERS = 3, 360  # of an answer at most
 NEAR = 12  # passages: a section's beginning among them fits too
 LEAST = 40  # characters of a paragraph that says anything
@@ -283,11 +283,20 @@ def _paragraphs(text: str) -> Iterator[str]:
     for paragraph in re.split(r"\n\s*\n", text):
         if _LIST_OR_TABLE.match(paragraph):
             continue
-        plain = re.sub(r":[a-z]+:`([^`]*)`", r"\1", paragraph)
+        plain = re.sub(r":math:`([^`]*)`", lambda m: _spoken_formula(m[1]), paragraph)
+        plain = re.sub(r":[a-z]+:`([^`]*)`", r"\1", plain)
+        plain = re.sub(r"\b\d\d_\w+\.py", lambda m: _spoken_name(m[0]), plain)
         plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)|`{1,2}([^`]*)`{1,2}_*", r"\1\2", plain)
         plain = " ".join(re.sub(r"[*]{1,2}([^*]+)[*]{1,2}", r"\1", plain).split()).rstrip(":")
         if len(plain) >= LEAST:
             yield plain
+
+
+def _spoken_formula(formula: str) -> str:
+    """A short one, without TeX."""
+    said = re.sub(r"\\sqrt\{?(\w+)\}?", r"the root of \1", formula)
+    said = re.sub(r"\\(times|cdot)\b", " times ", said)
+    return " ".join(re.sub(r"[{}$]|\\[,;:! ]", " ", said).replace("\\", "").split())
 
 
 def _beginning(text: str) -> str:
