@@ -30,7 +30,8 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from common import import_recipe
+from common import import_recipe, keep_picture
+from matplotlib.figure import Figure
 from monotonic_alignment_search import maximum_path
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -236,6 +237,34 @@ if __name__ == "__main__":
     print(f"against the package, {search_mismatches} of {large.numel():,} entries differ")
     assert search_shortfall < 1e-5, "the same sums, added in another order"
     assert search_mismatches == 0, "the same path"
+
+# %%
+# The picture: scores of 12 symbols and 60 frames, high along a diagonal and noisy, and the path of
+# the greatest sum. Taken frame by frame the best symbol jumps; the path never goes back.
+
+
+def draw_search(scores: Tensor, path: Tensor) -> Figure:
+    """Scores [symbols, frames] with the path, and with the best symbol of each frame alone."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(scores, aspect="auto", origin="lower", cmap="magma")
+    figure.colorbar(image, ax=axis, label="score (log probability)")
+    axis.plot(scores.argmax(0), "w.", label="best symbol of the frame alone")
+    axis.step(range(scores.shape[1]), path.argmax(0), "C0", where="mid", label="path")
+    axis.set(xlabel="frame", ylabel="symbol", title="The best path through the scores")
+    axis.legend(loc="upper left")
+    return figure
+
+
+if __name__ == "__main__":
+    steps = torch.arange(12)[:, None] * 5 - torch.arange(60)  # frames from the diagonal
+    noisy = -(steps / 8).square() + 3 * torch.randn(12, 60)
+    drawn_path = alignment_search(noisy[None], torch.tensor([12]), torch.tensor([60]))[0]
+    jumps_back = int((noisy.argmax(0).diff() < 0).sum())
+    print(f"frame by frame the best symbol goes back {jumps_back} times, on the path never")
+    assert jumps_back > 0, "there is nothing to mend"
+    assert (drawn_path.argmax(0).diff() >= 0).all(), "the path goes back"
+    keep_picture(draw_search(noisy, drawn_path), "vits_alignment_search")
 
 # %%
 # The duration loss: a bound for whole numbers

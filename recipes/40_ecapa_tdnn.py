@@ -26,7 +26,8 @@ import re
 from collections.abc import Callable
 
 import torch
-from common import QUICK, RATE, recorded, say
+from common import QUICK, RATE, keep_picture, recorded, say
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import speechkit as sk
@@ -94,6 +95,21 @@ def filter_bank(samples: Tensor) -> Tensor:
 # bank equals speechbrain's two layers for it to a thousandth of a decibel: both sum the same
 # numbers in float32, in another order, and a logarithm magnifies the last digit of a quiet band.
 
+
+def draw_filter_bank(bank: Tensor) -> Figure:
+    """Every eighth triangle, and what the network reads of a sentence [frames, bands]."""
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=(1, 2))
+    hertz = torch.linspace(0, RATE / 2, WINDOW // 2 + 1)
+    top.plot(hertz, mel_triangles()[3::8].T, color="C0", linewidth=1)
+    top.set(xlabel="frequency (Hz)", ylabel="weight", title="Ten of the 80 bands")
+    reach = (0, len(bank) * HOP / RATE, 0, MELS)
+    image = bottom.imshow(bank.T, aspect="auto", origin="lower", cmap="magma", extent=reach)
+    figure.colorbar(image, ax=bottom, label="dB above the band's mean")
+    bottom.set(xlabel="time (s)", ylabel="band", title="A sentence as the network reads it")
+    return figure
+
+
 if __name__ == "__main__":
     from speechbrain.lobes.features import Fbank
     from speechbrain.processing.features import InputNormalization
@@ -117,6 +133,7 @@ if __name__ == "__main__":
     print(f"{len(waves[0]) / RATE:.2f} s of speech -> filter bank {list(features[0].shape)}")
     print(f"filter bank, largest difference from speechbrain's: {feature_difference:.1e} dB")
     assert feature_difference < 1e-3, "the filter bank is not speechbrain's"
+    keep_picture(draw_filter_bank(features[0]), "ecapa_filter_bank")
 
     tone = torch.sin(2 * math.pi * 1000 * torch.arange(RATE) / RATE)  # 1000 Hz, a second
     loudest_band = int(decibels(tone)[50].argmax())

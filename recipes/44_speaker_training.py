@@ -391,7 +391,7 @@ def draw_training(
 
 
 if __name__ == "__main__":
-    base, (epochs, steps) = Settings(), (3, 30) if QUICK else (8, 60)
+    base, (epochs, steps) = Settings(), (3, 30) if QUICK else (8, 50)
     real_held_out = None
     if real_folder:
         real = real_people(real_folder)
@@ -454,7 +454,7 @@ def variants() -> dict[str, tuple[Settings, int]]:
 
 
 if __name__ == "__main__":
-    short = (1, 15) if QUICK else (2, 60)
+    short = (1, 15) if QUICK else (2, 40)
     copied, table = slice(len(people), (1 + len(SPEEDS)) * len(people)), {}
     without_copies = People(list(training.clean), list(training.noisy))
     del without_copies.clean[copied], without_copies.noisy[copied]
