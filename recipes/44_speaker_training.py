@@ -387,6 +387,7 @@ def draw_training(
         _, _, axes_of_most = torch.linalg.svd(centred, full_matrices=False)
         axes.scatter(*(centred @ axes_of_most[:2].T).T, c=owners[owners < 10], cmap="tab10", vmax=9)
         axes.set(xlabel="first principal axis", ylabel="second", title=title)
+        axes.locator_params(axis="x", nbins=5)
     return figure
 
 

@@ -19,7 +19,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from speechkit.loop.events import (
     SpeechStarted,
     TurnDone,
 )
+from speechkit.loop.heard import Heard
 from speechkit.loop.player import Player
 from speechkit.loop.turn_taking import TurnTaking
 from speechkit.loop.work import Answer, Worker
@@ -56,32 +56,6 @@ KEPT_S = 3.0  # of audio that is kept during a reply: what interrupts it is hear
 SLICE = 3  # frames that are worked on before the threads' work is looked at
 SETTLE_S = 10.0  # a pause in a turn longer than this settles the words before it
 IDLE, LISTENING, WAITING, REPLYING = "idle", "listening", "waiting", "replying"
-
-
-@dataclass
-class _Turn:
-    """A turn under way.
-
-    Attributes:
-        frames: all of it, 32 ms each.
-        part: the first frame whose words are not settled.
-        settled: words before that frame.
-        quiet: frames since somebody spoke.
-        agreed: words that two guesses in a row agreed on.
-    """
-
-    frames: list[Samples]
-    part: int = 0
-    settled: str = ""
-    quiet: int = 0
-    guessed: int = 0  # frames at the last guess
-    last_guess: list[str] = field(default_factory=list)
-    agreed: list[str] = field(default_factory=list)
-
-    @property
-    def samples(self) -> Samples:
-        """Those whose words are not settled."""
-        return np.concatenate(self.frames[self.part :])
 
 
 class VoiceLoop:
@@ -131,7 +105,7 @@ class VoiceLoop:
         self._clock = 0  # frames heard
         self._recent: deque[Samples] = deque(maxlen=round(KEPT_S / FRAME_S))
         self._speaking = 0  # frames of speech in a row
-        self._turn = _Turn([])
+        self._turn = Heard([])
         self._answer: Answer | None = None
         self._guess: Future[str] | None = None
         self._work: list[Future[Any]] = []
@@ -280,7 +254,7 @@ class VoiceLoop:
         self.turn += 1
         self.state = LISTENING
         kept = frames + round(BEFORE_S / FRAME_S)
-        self._turn = _Turn(list(self._recent)[-kept:])
+        self._turn = Heard(list(self._recent)[-kept:])
         self._said_final = self._said_speaker = False
         self._timings = {}
         return SpeechStarted(self._now, self.turn)
@@ -333,9 +307,8 @@ class VoiceLoop:
         """The speaker goes on: what was begun is void, and the words before a long pause are settled."""
         turn, answer = self._turn, self._answer
         if answer and answer.text and (len(turn.frames) - turn.part) * FRAME_S > SETTLE_S:
-            turn.settled = answer.text
-            turn.part = len(turn.frames) - self._speaking - min(turn.quiet // 2, 8)
-            turn.agreed, turn.last_guess = turn.settled.split(), []
+            part = len(turn.frames) - self._speaking - min(turn.quiet // 2, 8)
+            turn.settle(answer.text, part)
             self._guess = None  # of what is settled now
         self._abandon(heard="")
         self.state = LISTENING
@@ -362,28 +335,12 @@ class VoiceLoop:
             self.state, self._confirming = IDLE, None
             raise fault
         if guess and guess.done() and self.state == LISTENING:
-            events.append(self._partial(guess.result()))
+            events.append(PartialText(self._now, self.turn, *self._turn.agree(guess.result())))
         if answer and self.state in (WAITING, REPLYING):
             events += self._known(answer)
         if self._confirming and self._confirming.done():
             events += self._confirmed()
         return events + list(self._play())
-
-    def _partial(self, guess: str) -> PartialText:
-        """The words that two guesses agree on, and the rest."""
-        turn = self._turn
-        words = [*turn.settled.split(), *guess.split()]
-        agreed = 0
-        for a, b in zip(words, turn.last_guess, strict=False):
-            if a != b:
-                break
-            agreed += 1
-        turn.last_guess = words
-        agreed = min(agreed, len(words) - 1)  # what was said last may be half a word
-        if agreed > len(turn.agreed) and words[: len(turn.agreed)] == turn.agreed:
-            turn.agreed = words[:agreed]
-        pending = words[len(turn.agreed) :]
-        return PartialText(self._now, self.turn, " ".join(turn.agreed), " ".join(pending))
 
     def _known(self, answer: Answer) -> Iterator[Event]:
         """Words, speaker and reply of a turn that has ended, each once."""
