@@ -39,6 +39,10 @@ class Held(Generic[T]):
         self._changing = threading.Lock()
         self._watching = False
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._entries)
+
     def add(self, thing: T) -> str:
         """Hold it; returns its key. InputError where there are too many."""
         key = secrets.token_urlsafe()

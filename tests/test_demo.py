@@ -400,4 +400,4 @@ def test_first_page_comes_soon(tmp_path: Path) -> None:
         assert status(address(lines_until(demo, "open ")[-1])) == 200
         seconds = time.monotonic() - started
         print(f"the first page came {seconds:.1f} s after the start")
-    assert seconds < 10
+    assert seconds < 20
