@@ -97,10 +97,9 @@ class Models:
     def _load(self) -> None:
         try:
             with BUSY:
-                if not self.fault:
-                    log.info("loading the models ...")
-                    self._kit = self._make()
-                    _warm_up(self._kit)
+                for _ in self._steps():
+                    if self.fault:  # it was given up meanwhile
+                        break
         except Exception as e:
             self.fault = _as_speechkit_error(e)
         self._have_kit.set()
@@ -116,14 +115,21 @@ class Models:
             log.warning("the tutor can't answer: %s", self._tutor_fault)
         self._have_all.set()
 
+    def _steps(self) -> Iterator[None]:
+        """Load and use all models once, for turns and for single recordings."""
+        yield
+        log.info("loading the models ...")
+        kit = self._kit = self._make()
+        for model in ("asr", "voice", "encoder"):
+            yield
+            getattr(kit, model)
+        yield
+        from speechkit.loop import VoiceLoop
 
-def _warm_up(kit: sk.Pipeline) -> None:
-    """Load and use all models once, for turns and for single recordings."""
-    from speechkit.loop import VoiceLoop
-
-    with VoiceLoop(kit) as loop:
-        loop.warm_up()
-    kit.encoder.warm_up()
+        with VoiceLoop(kit) as loop:
+            loop.warm_up()
+        yield
+        kit.encoder.warm_up()
 
 
 def _as_speechkit_error(e: Exception) -> sk.SpeechkitError:
