@@ -55,6 +55,11 @@ def test_the_split_finds_the_column_that_matters(lesson):
     assert (gain, feature, threshold) == (pytest.approx(0.5), 1, 1.5)
 
 
+def test_an_impure_left_side_costs(lesson):
+    split = lesson.best_split(np.arange(4.0)[:, None], np.array([0, 1, 0, 0]))
+    assert split == (pytest.approx(3 / 8 - 1 / 4), 0, 1.5)
+
+
 def test_a_pure_node_is_not_split(lesson):
     assert lesson.best_split(np.arange(3.0)[:, None], np.zeros(3, int))[0] == 0
 

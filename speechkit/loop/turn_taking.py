@@ -35,12 +35,12 @@ class TurnTaking:
     """
 
     onset: float = 0.1
-    guess: float = 0.2
+    guess: float = 0.15
     finished: float = 0.5
     unsure: float = 0.9
     trailing: float = 1.5
     longest: float = 60.0
-    step: float = 0.6
+    step: float = 0.8
     duck: float = 0.06
     confirm: float = 0.4
     forget: float = 0.35
