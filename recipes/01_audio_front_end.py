@@ -632,7 +632,7 @@ if __name__ == "__main__":
 # and the synthesiser writes samples directly. The kind of output decides the kind of network: a
 # sequence that is shorter than the sound, one that is longer than the text, or one vector for all.
 #
-# All shapes are printed from the real models. Whisper hears windows of 30 seconds, so a shorter
+# The shapes are those of the real models. Whisper hears windows of 30 seconds, so a shorter
 # recording is filled with silence; its two convolutions halve the 3,000 frames.
 
 if __name__ == "__main__":
