@@ -5,7 +5,7 @@ The Transformer, from scratch
 :Answers: questions 4 (the Transformer in full), 5 (the three kinds of attention), 21 (encoder only,
     decoder only, or both), 23 (which attention needs which mask)
 :Needs: the weights of Whisper ``base``, at the end
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 1 min (20 s with ``--quick``) on two cores, weights fetched before
 
 A Transformer turns one sequence into another: sound into words, say. The two have different
 lengths, and what belongs together may stand far apart. It solves this with one tool, attention,

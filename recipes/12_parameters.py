@@ -5,7 +5,7 @@ Parameters and gradients
 :Answers: questions 8 (which parameters a step updates), 9 (how many there are, counted by hand),
     and of 4 what residuals, the factor :math:`\sqrt{d}` and a tied output head are for
 :Needs: no weights; the classes of ``10_transformer.py``
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 5 s, with ``--quick`` or without, weights fetched before
 
 A model of a hundred thousand numbers or of a billion is trained by one rule: every number gets a
 gradient and moves against it. It helps to know how many there are before any is made, which of them

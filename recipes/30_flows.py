@@ -5,7 +5,7 @@ Flows: densities to draw from
 :Answers: of question 27 (VITS) what normalising flows are, and why they can be both trained and
     sampled
 :Needs: the voice ``en_US-joe-medium``; coqui-tts, whose curves are the reference
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 30 s (10 s with ``--quick``) on two cores, weights fetched before
 
 A normalising flow is a probability density that can be evaluated and also drawn from. A network
 that has to give one number for "how long is this vowel?" gives the mean of all answers, and speech

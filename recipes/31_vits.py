@@ -5,7 +5,7 @@ VITS: a voice in one network
 :Answers: questions 27 (VITS: its components), 16 (what goes in and what comes out), 21 (the encoder
     alone)
 :Needs: the voice ``en_US-joe-medium``; coqui-tts to be compared with
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 1 min (10 s with ``--quick``) on two cores, weights fetched before
 
 VITS is one network that turns text into speech. A text says which sounds come, but not how long
 each lasts, at what pitch, with how much breath. Many recordings are right for one text. A network

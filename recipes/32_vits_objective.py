@@ -5,7 +5,7 @@ VITS: what it is trained for
 :Answers: questions 27 (VITS: its training objectives), 3 (the losses L1, KL, adversarial, feature
     matching), 19 (where VITS is a VAE)
 :Needs: no weights; coqui-tts and monotonic-alignment-search to be compared with
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 40 s (25 s with ``--quick``) on two cores, weights fetched before
 
 VITS speaks by drawing latent frames :math:`z` from a density that the text gives, and decoding
 them. To train it one would raise the probability of the recordings, but that is an integral over

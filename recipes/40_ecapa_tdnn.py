@@ -6,7 +6,7 @@ ECAPA-TDNN: a voice in 192 numbers
     verification: the network)
 :Needs: the weights of ``spkrec-ecapa-voxceleb``; the voice ``en_US-joe-medium``; recordings are
     used where there are some
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 30 s (15 s with ``--quick``) on two cores, weights fetched before
 
 ECAPA-TDNN maps a recording of any length to one vector, so that vectors of one person point the
 same way and vectors of two people do not. Two recordings of one person differ in almost every

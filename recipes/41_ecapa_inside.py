@@ -6,7 +6,7 @@ Inside ECAPA-TDNN: context, attention, batch norm
     becomes of its batch norms
 :Needs: the weights of ``spkrec-ecapa-voxceleb``; the voice ``en_US-joe-medium``; a recording is
     used where there is one; the network of ``40_ecapa_tdnn.py``
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 15 s (10 s with ``--quick``) on two cores, weights fetched before
 
 A network that gives the right answers can still be asked how it finds them. Three questions have
 answers in numbers here. How much of the recording does one frame know? Which frames make the

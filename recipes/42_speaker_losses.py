@@ -5,7 +5,7 @@ Losses that teach voices: softmax, AAM-softmax, triplet, GE2E
 :Answers: questions 3 (losses that learn to compare: softmax, AAM-softmax, triplet, GE2E), 25
     (speaker verification: losses)
 :Needs: no weights
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 15 s (10 s with ``--quick``) on two cores, weights fetched before
 
 A speaker network is trained on some thousand people and used on others. It must not only tell its
 training speakers apart: it must put any two recordings of one person near each other, and

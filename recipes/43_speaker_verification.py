@@ -7,7 +7,7 @@ Speaker verification: scores, errors, tuning
 :Needs: the weights of ``spkrec-ecapa-voxceleb``; the voice ``en_US-joe-medium``; trials of real
     recordings are used where there are some, else the voice is played as from tapes of several
     speeds
-:Takes: FF s; QQ s with ``--quick``; on two cores, weights fetched before
+:Takes: about 1 min (15 s with ``--quick``) on two cores, weights fetched before
 
 Verification asks of two recordings whether one person speaks in both. A network makes a vector of
 each (``40_ecapa_tdnn.py``), the cosine of the angle between the vectors is the score, and the
