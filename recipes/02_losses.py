@@ -7,10 +7,10 @@ Losses: what each one asks for
 :Needs: the voice ``en_US-joe-medium``
 :Takes: 35 s (15 s with ``--quick``) on two cores, weights fetched before
 
-A loss is one number that says how wrong a network is, and training makes that number small. It is a
-wish, and it is granted to the letter: squared error asks for the mean of all right answers, absolute
-error for their median, cross-entropy for their probabilities. Each loss here is derived, written
-out, compared with torch's, and then given a task for which it is the wrong one.
+A loss is one number that says how wrong a network is, and training makes that number small. What
+exactly it asks for decides what is learned: squared error asks for the mean of all right answers,
+absolute error for their median, cross-entropy for their probabilities. Each loss here is derived,
+written out, compared with torch's, and then given a task for which it is the wrong one.
 
 AAM-softmax, triplets and GE2E stand in depth in ``42_speaker_losses.py``, the five losses of VITS in
 ``32_vits_objective.py``.
@@ -464,8 +464,8 @@ def either_order(frames: int) -> float:
 
 
 # %%
-# The wrong one: a text that can be spoken of in two ways. Given the sound, CTC's frames do not know
-# what other frames said. Where "ab" and "ba" are equally right, each path mixes the two, and half
+# The wrong one: a sound with two right texts. Given the sound, CTC's frames do not know what other
+# frames said. Where "ab" and "ba" are equally right, each path mixes the two, and half
 # of the probability goes to texts that are never right. A decoder that writes one token after the
 # other chooses once, then remembers: log 2. Nor can CTC write a text longer than the frames.
 
