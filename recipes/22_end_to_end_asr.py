@@ -60,8 +60,8 @@ LOG_ZERO = -1e30  # stands for log 0; with infinity itself the gradient would no
 #                                                      transcripts teach it; one more may be
 #                                                      added in the search
 # search              a graph made of all the parts    greedy, or a small beam
-# trained for         likelihood of frames, likelihood the probability of the text,
-#                     of text: each part its own       given the sound
+# trained for         likelihood of frames; that of    the probability of the text,
+#                     text: each part has its own      given the sound
 # needs               speech, lexicon, much text       much transcribed speech
 # ==================  ===============================  ====================================
 
@@ -73,7 +73,7 @@ LOG_ZERO = -1e30  # stands for log 0; with infinity itself the gradient would no
 # new. The text is what remains when repeated symbols are merged and blanks are then taken out. So
 # a double letter needs a blank between its two halves, and many paths mean the same text.
 #
-# .. math:: B(\texttt{hh-e-ll-lo}) = \texttt{hello}, \qquad
+# .. math:: B(\text{hh-e-ll-lo}) = \text{hello}, \qquad
 #           P(y \mid x) = \sum_{\pi :\, B(\pi) = y} \; \prod_{t=1}^{T} p_t(\pi_t)
 #
 # The product says what CTC assumes: given the sound, the symbol of a frame does not depend on the
