@@ -18,11 +18,13 @@ from collections.abc import Callable
 from copy import deepcopy
 
 import torch
-from common import QUICK, RATE, import_recipe, keep_picture, say
+from common import QUICK, RATE, import_recipe, keep_picture
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
+
+import speechkit as sk
 
 EPS = 1e-5  # keeps the root away from zero
 
@@ -177,7 +179,8 @@ def draw_padding(
 if __name__ == "__main__":
     from speechkit.features import vits_mel
 
-    said = [say(text, rate=22_050) for text in SENTENCES]
+    speaker = sk.load_tts("en_US-joe-medium")
+    said = [speaker.synthesize(text).resample(22_050) for text in SENTENCES]
     spoken = [vits_mel(torch.tensor(audio.samples)) for audio in said]
     frames = [item.shape[1] for item in spoken]
     batch, mask = padded(spoken, max(frames))
