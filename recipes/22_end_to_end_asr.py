@@ -5,7 +5,7 @@ End-to-end recognition: CTC from scratch
 :Answers: questions 22 (what end-to-end training means for speech, and how to build it), 3 (loss
     functions: CTC)
 :Needs: the voice ``en_US-joe-medium``
-:Takes: 90 s (30 s with ``--quick``) on two cores, weights fetched before
+:Takes: about 1.5 min (30 s with ``--quick``) on two cores, weights fetched before
 
 An end-to-end recogniser is one network that is trained on pairs of sound and text alone, with one
 loss that compares what it writes with what was said. The difficulty is time: a recording has a
