@@ -48,8 +48,8 @@ SENTENCE = "She sells six fresh fish, and asks the price of each."
 #    \cos\Bigl(2\pi f \frac nr\Bigr) = \cos\Bigl(2\pi (f - kr) \frac nr\Bigr) \text{ for every whole }
 #    k, \qquad f' = \Bigl| f - r\, \mathrm{round}(f/r) \Bigr| .
 #
-# Taking every second sample halves the rate and folds all that lies above. A filter before it,
-# which removes the upper half, makes the tone silent in place of wrong.
+# Taking every second sample halves the rate, and folds all that lies above the new Nyquist
+# frequency. A filter that first removes the upper half makes such a tone silent in place of wrong.
 
 
 def tone(hertz: float, rate: int, seconds: float = 1.0) -> np.ndarray:
@@ -141,19 +141,20 @@ if __name__ == "__main__":
 # Resampling
 # ----------
 #
-# Resampling finds the values between the samples. A signal without frequencies above the Nyquist
-# frequency is determined by its samples at every instant, by a sum of shifted sines divided by
-# their argument. To go down in rate, the same sum is made with a lower cut-off, which is the
-# filter.
+# Resampling finds the values between the samples. Where a signal has no frequencies above the
+# Nyquist frequency, its samples determine it at every instant, as a sum of shifted sinc functions:
+# sines divided by their argument. To go down in rate, the same sum is made with a lower cut-off,
+# which is the filter.
 #
 # .. math::
 #
 #    x(t) = \sum_n x_n\, c\, \mathrm{sinc}\bigl(c\,(rt - n)\bigr), \qquad
 #    \mathrm{sinc}(u) = \frac{\sin \pi u}{\pi u}, \qquad c = \min(1, r'/r) .
 #
-# The sum is endless, so every resampler cuts it off with a window, and they differ in how long it
-# is. soxr, which stands behind ``sk.Audio.resample``, takes a long one. A straight line between
-# two samples is the shortest, and is wrong where the tone is high.
+# :math:`r` is the old rate and :math:`r'` the new one. The sum is endless, so every resampler cuts
+# it off with a window, and they differ in how long it is. soxr, which stands behind
+# ``sk.Audio.resample``, takes a long one. A straight line between two samples is the shortest, and
+# is wrong where the tone is high.
 
 
 def sinc_resample(samples: np.ndarray, old: int, new: int, reach: int = 64) -> np.ndarray:
@@ -339,8 +340,8 @@ if __name__ == "__main__":
 #
 # :math:`M` holds triangles whose corners lie evenly in mel (this is Slaney's scale), each of area
 # 1. The three models of the toolkit differ in the rest: Whisper keeps eight powers of ten below the
-# loudest, VITS sums magnitudes at 22,050 Hz, ECAPA-TDNN has another scale and another window, and is
-# built in ``40_ecapa_tdnn.py``.
+# loudest, VITS sums magnitudes at 22,050 Hz, ECAPA-TDNN has another scale and another window, and
+# is built in ``40_ecapa_tdnn.py``.
 
 
 def mel_filters(rate: int, size: int, bands: int) -> Tensor:
@@ -406,11 +407,11 @@ if __name__ == "__main__":
 # MFCC: a cosine transform of the log-mel
 # ---------------------------------------
 #
-# Mel-frequency cepstral coefficients describe the shape of a spectrum by a few cosines. Neighbouring
-# mel bands rise and fall together; the coefficients hardly do, so a simple model can treat them one
-# by one. The first thirteen keep the broad shape, which the resonances of throat and mouth make, and
-# leave out fine ripples over the bands. The transform is one matrix, so a network can form it in its
-# first layer: the models of the toolkit read the log-mel.
+# Mel-frequency cepstral coefficients describe the shape of a spectrum by a few cosines.
+# Neighbouring mel bands rise and fall together; the coefficients hardly do, so a simple model can
+# treat them one by one. The first thirteen keep the broad shape, which the resonances of throat and
+# mouth make, and leave out fine ripples over the bands. The transform is one matrix, so a network
+# can form it in its first layer: the models of the toolkit read the log-mel.
 #
 # .. math::
 #
@@ -476,7 +477,8 @@ if __name__ == "__main__":
 #
 # .. math::  d_t = \frac{\sum_{k=1}^{2} k\,(x_{t+k} - x_{t-k})}{2 \sum_{k=1}^{2} k^2}
 #
-# This is the slope of the line that fits five frames best. At the ends the last frame is repeated.
+# This is the slope of the line that fits five frames best. Beyond the ends, the first and the last
+# frame are repeated.
 
 
 def slopes(rows: Tensor, reach: int = 2) -> Tensor:
@@ -503,15 +505,20 @@ if __name__ == "__main__":
 # Normalisation, and why per recording
 # ------------------------------------
 #
-# A microphone and a room multiply each frequency by a factor that stays the same for a recording.
-# In the logarithm this is a constant for each band, so taking the mean of the recording away takes
-# the microphone away. A mean over all recordings cannot do that, because each has another
-# microphone. Dividing by the standard deviation also evens out how far the levels move.
+# A microphone multiplies each frequency by a factor that stays the same for a recording. In the
+# logarithm this is a constant for each band, so taking the mean of the recording away takes the
+# microphone away. A mean over all recordings cannot do that, because each has another microphone.
+# Dividing by the standard deviation also evens out how far the levels move. A room is taken away
+# only as far as its echoes are shorter than a frame.
 #
 # .. math::
 #
 #    \log\bigl(|H_k|^2 |X_{tk}|^2\bigr) = \log |H_k|^2 + \log |X_{tk}|^2, \qquad
 #    \hat y_{tm} = \frac{y_{tm} - \mu_m}{\sigma_m} .
+#
+# :math:`H_k` is the factor of the microphone; :math:`\mu_m` and :math:`\sigma_m` are the mean and
+# the standard deviation of band :math:`m` over the frames of the recording. For a whole band the
+# first equation is nearly true, as a microphone differs little within it.
 
 
 def normalised(rows: Tensor, like: Tensor) -> Tensor:
@@ -558,7 +565,8 @@ if __name__ == "__main__":
 #                     moment may decide alone
 # ==================  ====================================  ========================================
 #
-# The signal-to-noise ratio is :math:`10 \log_{10}(\sum s^2 / \sum n^2)` decibels.
+# The signal-to-noise ratio, SNR, is :math:`10 \log_{10}(\sum s^2 / \sum n^2)` decibels, for a
+# signal :math:`s` and a noise :math:`n`.
 
 
 def drawn_room(seconds: float, seed: int) -> sk.Audio:
@@ -628,12 +636,14 @@ if __name__ == "__main__":
 # --------------------------------------------
 #
 # A recogniser maps a waveform to a text, a synthesiser maps a text to a waveform, and a speaker
-# encoder maps a waveform to one vector. In between, the first and the last read spectral features,
-# and the synthesiser writes samples directly. The kind of output decides the kind of network: a
-# sequence that is shorter than the sound, one that is longer than the text, or one vector for all.
+# encoder maps a waveform to one vector. The recogniser and the speaker encoder read spectral
+# features, and the synthesiser writes samples directly. The kind of output decides the kind of
+# network: a sequence that is shorter than the sound, one that is longer than the text, or one
+# vector for all.
 #
 # The shapes are those of the real models. Whisper hears windows of 30 seconds, so a shorter
-# recording is filled with silence; its two convolutions halve the 3,000 frames.
+# recording is filled with silence; the second of its two convolutions halves the 3,000 frames. VITS
+# reads phonemes, the sounds of a language, into which its characters are turned first.
 
 if __name__ == "__main__":
     voice, ecapa = sk.load_tts(), sk.load_speaker_encoder()
@@ -668,7 +678,7 @@ if __name__ == "__main__":
 # Which library does what
 # -----------------------
 #
-# Every library of audio does one thing well. soundfile reads and writes files that libsndfile
+# Each audio library has its own part of the work. soundfile reads and writes files that libsndfile
 # knows. PyAV reads what FFmpeg knows. soxr resamples. torch computes transforms in batches, with
 # gradients. torchaudio and librosa hold ready-made features, librosa for arrays and torchaudio for
 # tensors.

@@ -97,13 +97,13 @@ if __name__ == "__main__":
 # ---------------------------------
 #
 # Cross-entropy believes every label. A wrong label that the network calls improbable costs much, so
-# a large network learns the errors by heart and becomes sure of them. It then says high
-# probabilities on new data and is right less often. Label smoothing, which takes some of the
-# probability from the label and spreads it over all classes, keeps it modest: it does not make it
-# right more often.
+# a large network learns the errors by heart and becomes sure of them. It then gives high
+# probabilities on new data and is right less often than they say. Label smoothing, which takes some
+# of the probability from the label and spreads it over all classes, keeps the network modest: it
+# need not make it right more often.
 #
-# Below, two labels in five are drawn at random. What the network says of new points, with clean
-# labels, is compared with how often it is right.
+# Below, two labels in five are drawn anew at random. The mean probability that the network gives to
+# its answers on new points, whose labels are clean, is compared with how often it is right.
 
 NOISY = 0.4  # share of the labels that are drawn anew
 
@@ -224,10 +224,10 @@ if __name__ == "__main__":
 # The wrong ones: outliers, sums, two answers
 # -------------------------------------------
 #
-# Squared error is wrong with outliers: an error ten times as large counts a hundred times, and a few
-# bad measurements bend the whole fit. Absolute error is wrong where answers must add up, as durations
-# do: medians of skewed numbers add up to too little. Both are wrong where there are two right
-# answers, because what lies between them may be no answer at all.
+# Squared error is wrong with outliers: an error ten times as large counts a hundred times, and a
+# few bad measurements bend the whole fit. Absolute error is wrong where answers must add up, as
+# durations do: medians of skewed numbers add up to too little. Both are wrong where there are two
+# right answers, because what lies between them may be no answer at all.
 
 HUMP, WIDTH = 2.0, 0.5  # two right answers, -2 and 2, each with some noise
 
@@ -276,10 +276,10 @@ if __name__ == "__main__":
 # ------------------------
 #
 # One text can be spoken in many right ways, so a network that is trained by squared error on
-# waveforms would say their mean. Waves of different takes cancel: the mean of N of them has about one
-# Nth of the power. The mean of spectrograms is smeared. And a shift by one millisecond is a large
-# distance between waves and a small one between mel spectrograms: what is compared matters as much
-# as the loss.
+# waveforms would say their mean. Waves of different takes cancel: the mean of N of them has about
+# one Nth of the power. The mean of spectrograms is smeared. And a shift by one millisecond is a
+# large distance between waves and a small one between mel spectrograms: what is compared matters as
+# much as the loss.
 
 
 def starts_loud(wave: Tensor, length: int) -> Tensor:
@@ -508,7 +508,8 @@ if __name__ == "__main__":
 #    L = -\frac1N \sum_i \log
 #         \frac{e^{a_i \cdot b_i / \tau}}{\sum_j e^{a_i \cdot b_j / \tau}} .
 #
-# The temperature :math:`\tau` says how much the nearest strangers count.
+# All vectors are scaled to length 1, so the product of two is their cosine. The lower the
+# temperature :math:`\tau`, the more the nearest strangers count beside the others.
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
@@ -524,8 +525,9 @@ def triplet(anchor: Tensor, sibling: Tensor, stranger: Tensor, margin: float = 1
 
 
 # %%
-# The wrong one: a batch in which strangers are none, such as two recordings of one speaker. They
-# are pushed apart although they are the same, below from a cosine of 1.
+# The wrong one: a batch in which some strangers are not strangers, such as two recordings of one
+# speaker that are not marked as partners. They are pushed apart although they belong together,
+# below from a cosine of nearly 1.
 
 if __name__ == "__main__":
     torch.manual_seed(0)
@@ -544,10 +546,17 @@ if __name__ == "__main__":
 # Triplet: nearer than a stranger
 # -------------------------------
 #
-# The triplet loss compares three: a thing, its sibling and a stranger. The stranger should be farther
-# away than the sibling by a margin. It needs no classifier and no large batch. It is the wrong one
-# when triplets are drawn at random: soon most of them are right already, cost nothing and teach
-# nothing. ``42_speaker_losses.py`` takes the hardest of a batch instead.
+# The triplet loss compares three: a thing, its sibling and a stranger. The stranger should be
+# farther away than the sibling by a margin. It needs no classifier and no large batch. It is the
+# wrong one when triplets are drawn at random: soon most of them are right already, cost nothing and
+# teach nothing. ``42_speaker_losses.py`` takes the hardest of a batch instead.
+#
+# .. math::
+#
+#    L = \max\bigl(0,\; \lVert a - p \rVert - \lVert a - n \rVert + m\bigr),
+#
+# for a thing :math:`a`, its sibling :math:`p`, a stranger :math:`n` and the margin :math:`m`.
+# Below, made points stand for vectors of classes that training has already drawn apart.
 
 if __name__ == "__main__":
     torch.manual_seed(0)
@@ -568,9 +577,9 @@ if __name__ == "__main__":
 # ------------------------------
 #
 # An adversarial loss does not compare with one right answer. A critic learns to tell real answers
-# from generated ones, and the generator learns to be taken for real. So it may give any right answer,
-# where MSE gives the mean of all. With least squares the critic wants 1 for real and 0 for generated,
-# and the generator wants its own to get 1.
+# from generated ones, and the generator learns to be taken for real. So it may give any right
+# answer, where MSE gives the mean of all. With least squares the critic wants 1 for real and 0 for
+# generated, and the generator wants its own to get 1.
 #
 # .. math::
 #
@@ -625,10 +634,10 @@ def draw_two_answers(answers: Tensor, mean: float, fits: dict[str, tuple[float, 
 
 
 # %%
-# The wrong one: where the answer itself is scored. A guess that looks right is not the right one: when
-# each answer is scored against the one that was meant, a guess that is as varied as the truth has
-# twice the squared error of the mean. And how the answers spread around each right one is learned
-# only roughly, as the picture shows.
+# The wrong one: where the answer itself is scored. A guess that looks right is not the right one:
+# when each answer is scored against the one that was meant, a guess that is as varied as the truth
+# has twice the squared error of the mean. And how the answers spread around each right one is
+# learned only roughly, as the picture shows.
 
 if __name__ == "__main__":
     torch.manual_seed(0)
@@ -660,8 +669,8 @@ if __name__ == "__main__":
 # --------------------------------------------
 #
 # Feature matching is an L1 distance, taken inside the critic: the layers that it computes for a
-# generated sound should be those of the real one. It gives the generator a steadier slope than the
-# critic's verdict. It needs a real sound for each generated one.
+# generated sound should be those of the real one. It is meant to give the generator a steadier
+# slope than the critic's verdict does. It needs a real sound for each generated one.
 #
 # .. math:: L = \sum_l \frac{1}{N_l} \bigl\lVert D_l(y) - D_l(\hat y) \bigr\rVert_1 .
 #
@@ -711,9 +720,9 @@ if __name__ == "__main__":
 # ----------------
 #
 # The loss follows from the answer that is wanted. One of some classes: cross-entropy. A number:
-# squared error for the mean, absolute error for the median. A sequence without times: CTC. A vector to
-# compare with: contrastive or triplet. A sound or picture that must look real: adversarial, beside a
-# distance.
+# squared error for the mean, absolute error for the median. A sequence without times: CTC. A vector
+# to compare with: contrastive or triplet. A sound or picture that must look real: adversarial,
+# beside a distance.
 #
 # ================  ============================  ============================  =======================
 # loss              asks for                      use it                        not when
@@ -736,9 +745,9 @@ if __name__ == "__main__":
 # ----------------------------
 #
 # No margins by angle, no mining of triplets and no GE2E: they stand in ``42_speaker_losses.py``. No
-# critics for sound: ``32_vits_objective.py`` has them. No losses on whole sequences of words, such as
-# expected word errors, no preferences, and no weights for rare classes. No loss that depends on a
-# matching of sets.
+# critics for sound: ``32_vits_objective.py`` has them. No losses on whole sequences of words, such
+# as expected word errors, no preferences, and no weights for rare classes. No loss that depends on
+# a matching of sets.
 #
 # Exercises
 # ---------
@@ -759,6 +768,9 @@ if __name__ == "__main__":
 # - Goodfellow et al., 2014: Generative Adversarial Nets.
 # - Schroff, Kalenichenko, Philbin, 2015: FaceNet: A Unified Embedding for Face Recognition and
 #   Clustering.
+# - Salimans et al., 2016: Improved Techniques for Training GANs.
+# - Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, 2016: Rethinking the Inception Architecture for
+#   Computer Vision.
 # - Mao et al., 2017: Least Squares Generative Adversarial Networks.
 # - Guo, Pleiss, Sun, Weinberger, 2017: On Calibration of Modern Neural Networks.
 # - van den Oord, Li, Vinyals, 2018: Representation Learning with Contrastive Predictive Coding.

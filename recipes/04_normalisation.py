@@ -32,10 +32,10 @@ EPS = 1e-5  # keeps the root away from zero
 # Two averages: over channels, or over the batch
 # ----------------------------------------------
 #
-# Both layers subtract a mean, divide by a standard deviation, and then give each channel a scale and
-# a shift that are learned. Layer norm computes both numbers anew for every frame, in training and in
-# use. Batch norm computes them for every channel from the batch in training, and keeps a running
-# average of them for use.
+# Both layers subtract a mean, divide by a standard deviation, and then give each channel a scale
+# and a shift that are learned. Layer norm computes both numbers anew for every frame, in training
+# and in use. Batch norm computes them for every channel from the batch in training, and keeps a
+# running average of them for use.
 #
 # .. math::
 #
@@ -43,8 +43,9 @@ EPS = 1e-5  # keeps the root away from zero
 #    \mu^{\mathrm{layer}}_{b,t} = \frac1C \sum_c x_{b,c,t}, \qquad
 #    \mu^{\mathrm{batch}}_{c} = \frac{1}{BT} \sum_{b,t} x_{b,c,t} .
 #
-# The running averages move a tenth of the way at every step, the variance with
-# :math:`n - 1` in the denominator, as torch has it.
+# :math:`B` recordings of :math:`T` frames have :math:`C` channels; :math:`\sigma^2` is the variance
+# of the same numbers as the mean :math:`\mu`. The running averages move a tenth of the way at every
+# step, the variance with :math:`n - 1` in the denominator, as torch has it.
 
 
 class LayerNorm(nn.Module):
@@ -124,10 +125,10 @@ if __name__ == "__main__":
 # Padding: what zeros do to the statistics
 # ----------------------------------------
 #
-# Recordings in a batch have different lengths, so the short ones are filled up with zeros. Batch norm
-# counts these zeros as data. They pull the mean towards zero and change the variance, the more the
-# shorter the recordings are beside the longest. A masked batch norm leaves them out. Layer norm never
-# sees them, because it looks at one frame at a time.
+# Recordings in a batch have different lengths, so the short ones are filled up with zeros. Batch
+# norm counts these zeros as data. They pull the mean towards zero and change the variance, the more
+# the shorter the recordings are beside the longest. A masked batch norm leaves them out. Layer norm
+# never sees them, because it looks at one frame at a time.
 #
 # If a share :math:`r` of the frames is real, with mean :math:`\mu` and variance :math:`\sigma^2`,
 #
@@ -172,6 +173,7 @@ def draw_padding(
         axes.plot(mixed[part], label="with padding")
         axes.set(xlabel="mel band", title=f"{name} of each band")
     middle.set(ylabel="natural logarithm")
+    right.set(ylabel="natural logarithm, squared")
     right.legend()
     return figure
 
@@ -200,8 +202,9 @@ if __name__ == "__main__":
     keep_picture(draw_padding(batch, real[:2], mixed[:2]), "normalisation_padding")
 
 # %%
-# The same as what a recording sees: how much its normalised frames change when the batch is padded
-# further, as happens when a longer neighbour joins it. Nothing about the recording has changed.
+# The same, as one recording meets it: how much its normalised frames change when the batch is
+# padded further, as happens when a longer neighbour joins it. Nothing about the recording has
+# changed.
 
 if __name__ == "__main__":
     kinds: dict[str, Callable[[], nn.Module]] = {
@@ -226,12 +229,13 @@ if __name__ == "__main__":
 # Small batches: statistics that shake
 # ------------------------------------
 #
-# Batch norm estimates a mean from the batch, and an estimate from few examples is noisy. The frames of
-# one recording resemble each other, so what counts is the number of recordings, not of frames. With two
-# recordings in a batch the mean shakes about as much as recordings differ. With one, what sets a
-# recording apart is subtracted away.
+# Batch norm estimates a mean from the batch, and an estimate from few examples is noisy. The frames
+# of one recording resemble each other, so what counts is the number of recordings, not of frames.
+# With two recordings in a batch the mean shakes about seven tenths as much as recordings differ.
+# With one, what sets a recording apart is subtracted away.
 #
-# With a variance :math:`\tau^2` between recordings and :math:`\sigma^2` within one of :math:`T` frames,
+# With a variance :math:`\tau^2` between recordings and :math:`\sigma^2` within one of :math:`T`
+# frames,
 #
 # .. math:: \mathrm{Var}(\mu_B) = \frac{\tau^2}{B} + \frac{\sigma^2}{BT}, \qquad
 #           \mathbb E(\sigma_B^2) \approx \tau^2 \Bigl(1 - \frac1B\Bigr) + \sigma^2 .
@@ -283,12 +287,12 @@ if __name__ == "__main__":
 # ---------------------------------
 #
 # Batch norm is two different functions. In training mode it uses the batch, in evaluation mode the
-# running averages. Forgetting to switch makes a trained network depend on its batch. Layer norm is the
-# same function in both modes.
+# running averages. Forgetting to switch makes a trained network depend on its batch. Layer norm is
+# the same function in both modes.
 #
-# The real ECAPA-TDNN shows it: the cosine of the embedding of a sentence in evaluation mode, which is
-# the right one, and of the same sentence in training mode, in batches with others. Whisper's encoder,
-# which has only layer norm, computes the same in every block.
+# The real ECAPA-TDNN shows it: the cosine of the embedding of a sentence in evaluation mode, which
+# is the right one, and of the same sentence in training mode, in batches with others. Whisper's
+# encoder, which has only layer norm, computes the same in every block.
 
 
 @torch.no_grad()
@@ -331,13 +335,13 @@ if __name__ == "__main__":
 # Who has which
 # -------------
 #
-# Whisper has layer norm and no batch norm. ECAPA-TDNN has batch norm and no layer norm. VITS has layer
-# norm in its text encoder and its duration predictor, and none in the flow and the decoder, where
-# weight norm took its place during training.
+# Whisper has layer norm and no batch norm. ECAPA-TDNN has batch norm and no layer norm. VITS has
+# layer norm in its text encoder and its duration predictor, and none in the flow and the decoder,
+# where weight norm took its place during training.
 #
-# Weight norm touches the weights, not the data: :math:`w = g\, v / \lVert v \rVert`. So there are no
-# statistics, and after training the product is written down once, which is why none is left in the
-# voice. In the reference implementation, before training, it can be counted. Batch norm can be
+# Weight norm touches the weights, not the data: :math:`w = g\, v / \lVert v \rVert`. So there are
+# no statistics, and after training the product is written down once, which is why none is left in
+# the voice. In the reference implementation, before training, it can be counted. Batch norm can be
 # folded away too: ``41_ecapa_inside.py`` does it.
 
 
@@ -395,13 +399,13 @@ if __name__ == "__main__":
 # A small training, batches of two
 # --------------------------------
 #
-# Batch norm learns badly from small batches of sequences. In training each recording is seen relative
-# to its partner; in use it is seen relative to the running averages. What is learned for the one
-# does not fit the other. Layer norm has no such gap. A mask does not cure it, since two recordings
-# are few with or without padding.
+# Batch norm learns badly from small batches of sequences. In training each recording is seen
+# relative to its partner; in use it is seen relative to the running averages. What is learned for
+# the one does not fit the other. Layer norm has no such gap. A mask does not cure it, since two
+# recordings are few with or without padding.
 #
-# The task is to read off a level: every sequence has one, the same in all its frames, under noise, and
-# is of 10 to 60 frames. All networks see equally many sequences, in batches of 2 or of 16. The
+# The task is to read off a level: every sequence has one, the same in all its frames, under noise,
+# and is of 10 to 60 frames. All networks see equally many sequences, in batches of 2 or of 16. The
 # error is the mean squared error on new sequences; to know nothing costs 1. With batches of 16
 # batch norm is the better one here.
 
@@ -496,8 +500,8 @@ if __name__ == "__main__":
 # ----------------
 #
 # For sequences of different lengths, for small batches and for networks that write one token after
-# the other, layer norm is the choice. Batch norm is one for pieces of one length in large batches; in
-# use it costs nothing, because it can be folded into the next layer.
+# the other, layer norm is the choice. Batch norm suits pieces of one length in large batches; in
+# use it costs nothing, where it can be folded into a neighbouring layer.
 #
 # ============================  ============================  ==================================
 # question                      layer norm                    batch norm
@@ -515,16 +519,17 @@ if __name__ == "__main__":
 # What this recipe does not do
 # ----------------------------
 #
-# No instance norm and no group norm, which average over frames or groups of channels of one recording.
-# No RMS norm, which is layer norm without the mean. Nothing on where in a block the norm stands:
-# ``12_parameters.py`` and ``20_whisper.py`` say more of that. The training is a toy of a few seconds.
+# No instance norm and no group norm, which average over frames or groups of channels of one
+# recording. No RMS norm, which is layer norm without the mean. Nothing on where in a block the norm
+# stands: ``12_parameters.py`` and ``20_whisper.py`` say more of that. The training is a toy of a
+# few seconds.
 #
 # Exercises
 # ---------
 #
 # 1. Write group norm, and show that with one group per channel the padding matters again.
-# 2. Add renormalisation: in training, use the running averages once they have settled. Does the error
-#    with batches of 2 fall?
+# 2. Add renormalisation: in training, use the running averages once they have settled. Does the
+#    error with batches of 2 fall?
 # 3. Let the sequences of the last section all be 60 frames long. How much of the gap is left?
 # 4. Fold the two batch norms of `LevelMeter` into its convolutions. Why do the zeros at the edges
 #    not hinder it here?
@@ -532,11 +537,11 @@ if __name__ == "__main__":
 # Papers
 # ------
 #
-# - Ioffe, Szegedy, 2015: Batch Normalization: Accelerating Deep Network Training by Reducing Internal
-#   Covariate Shift.
+# - Ioffe, Szegedy, 2015: Batch Normalization: Accelerating Deep Network Training by Reducing
+#   Internal Covariate Shift.
 # - Ba, Kiros, Hinton, 2016: Layer Normalization.
-# - Salimans, Kingma, 2016: Weight Normalization: A Simple Reparameterization to Accelerate Training of
-#   Deep Neural Networks.
+# - Salimans, Kingma, 2016: Weight Normalization: A Simple Reparameterization to Accelerate Training
+#   of Deep Neural Networks.
 # - Ioffe, 2017: Batch Renormalization: Towards Reducing Minibatch Dependence in Batch-Normalized
 #   Models.
 # - Wu, He, 2018: Group Normalization.

@@ -73,9 +73,9 @@ if __name__ == "__main__":
 # --------------------------------------
 #
 # A gradient vanishes when it is multiplied many times by factors smaller than one, and explodes
-# when they are larger than one. In a recurrent network every step back in time is such a factor: the
-# matrix of the recurrence times the slope of the tanh. So what happened a hundred steps ago either
-# counts for nothing or for far too much.
+# when they are larger than one. In a recurrent network every step back in time is such a factor:
+# the matrix of the recurrence times the slope of the tanh. So what happened a hundred steps ago
+# either counts for nothing or for far too much.
 #
 # .. math::
 #
@@ -133,9 +133,9 @@ if __name__ == "__main__":
     assert loud < 1e-3, "a tanh that is driven hard has no slope"
 
 # %%
-# In general the spectral radius :math:`\rho`, the largest absolute eigenvalue, is smaller than
-# :math:`\sigma`. In the long run the radius decides: :math:`\lVert U^k \rVert^{1/k}` falls to it.
-# At first the gradient may grow all the same.
+# In general the spectral radius :math:`\rho`, the largest absolute eigenvalue, is at most
+# :math:`\sigma`, and mostly smaller. In the long run the radius decides:
+# :math:`\lVert U^k \rVert^{1/k}` falls to it. At first the gradient may grow all the same.
 
 if __name__ == "__main__":
     generator = torch.Generator().manual_seed(3)
@@ -156,10 +156,10 @@ if __name__ == "__main__":
 # -------------------------------
 #
 # In a deep network the gradient is a product too, with one factor for each layer. A sigmoid has a
-# slope of at most a quarter, so fifty layers of it leave nothing. Two things help: weights of a size
-# that keeps the variance, and residual connections, which add a one to every factor. A recurrent
-# network is worse off than a deep one. It is as deep as its sequence is long, and all its layers
-# are one matrix, so what is wrong with it is wrong at every step.
+# slope of at most a quarter, so with weights of common size fifty layers of it leave nothing. Two
+# things help: weights of a size that keeps the variance, and residual connections, which add a one
+# to every factor. A recurrent network is worse off than a deep one. It is as deep as its sequence
+# is long, and all its layers are one matrix, so what is wrong with it is wrong at every step.
 
 DEPTH, WIDE = 50, 64
 
@@ -253,16 +253,19 @@ if __name__ == "__main__":
 # The LSTM's cell
 # ---------------
 #
-# An LSTM has a second state, the cell, which it changes only by addition and by gates. A gate is a
-# number between zero and one, computed from the input and the state. The forget gate says how much
-# of the cell stays, the input gate how much is written, and the output gate how much is shown. A
-# vanilla network has to rewrite its whole state at every step.
+# An LSTM has a second state, the cell, which it changes only by addition and by gates. A gate holds
+# a number between zero and one for each number of the cell, computed from the input and the state.
+# The forget gate says how much of the cell stays, the input gate how much is written, and the
+# output gate how much is shown. A vanilla network has to rewrite its whole state at every step.
 #
 # .. math::
 #
 #    \begin{pmatrix} i \\ f \\ o \end{pmatrix} = \mathrm{sigmoid}(W x_t + U h_{t-1} + b), \quad
 #    g = \tanh(W_g x_t + U_g h_{t-1} + b_g), \quad
 #    c_t = f c_{t-1} + i g, \quad h_t = o \tanh(c_t)
+#
+# :math:`i`, :math:`f` and :math:`o` are the input, forget and output gates. They multiply number by
+# number.
 
 
 def lstm(
@@ -316,10 +319,10 @@ if __name__ == "__main__":
 #    \frac{\partial c_T}{\partial c_0} = \mathrm{diag}\Bigl( \prod_{t=1}^{T} f_t \Bigr)
 #    \quad \text{along the cell;}
 #
-# the way through the gates, which read :math:`h_{t-1}`, comes on top, and can still explode, so that
-# LSTMs are clipped too. At the start of training the
-# bias of the forget gate decides: with a bias of 0 a gate is half open, and half to the power of a
-# hundred is nothing. So it is often set to one or more.
+# the way through the gates, which read :math:`h_{t-1}`, comes on top, and can still explode, so
+# that LSTMs are clipped too. At the start of training the bias of the forget gate decides: with a
+# bias of 0 a gate is about half open, and half to the power of a hundred is nothing. So it is often
+# set to one or more.
 
 
 def carousel(bias: float, cut: bool) -> tuple[Tensor, Tensor]:
@@ -379,9 +382,9 @@ if __name__ == "__main__":
 #
 # An LSTM can beat a Transformer where the answer depends on what came just before, where training
 # is short, and where sequences are longer than those of the training. It has the order of time
-# built in, and a Transformer has to learn it. A Transformer wins where something
-# must be found again among many things, because it keeps all of them and looks one up, while an
-# LSTM has to squeeze them into one state.
+# built in, and a Transformer has to learn it. A Transformer wins where something must be found
+# again among many things, because it keeps all of them and looks one up, while an LSTM has to
+# squeeze them into one state.
 #
 # Two tasks show it. Local: after each digit, the sum of the last three, modulo four. Recall: pairs
 # of a key and a value, then a stretch of nothing, then the keys in another order, each to be
@@ -665,8 +668,8 @@ if __name__ == "__main__":
 # What this recipe does not do
 # ----------------------------
 #
-# It trains for seconds on toys. Which model wins on a real task depends on the data. It does not show
-# the GRU, stacked or bidirectional LSTMs, nor recurrences without a nonlinearity, which can be
+# It trains for seconds on toys. Which model wins on a real task depends on the data. It does not
+# show the GRU, stacked or bidirectional LSTMs, nor recurrences without a nonlinearity, which can be
 # computed for all steps at once. Time is measured on a processor; what the waiting of one step for
 # another costs on a graphics card is not.
 #

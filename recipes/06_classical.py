@@ -127,8 +127,9 @@ if __name__ == "__main__":
 #    z = w \cdot x + b, \qquad p = \frac{1}{1 + e^{-z}}, \qquad
 #    L = -\sum_i \bigl( y_i \log p_i + (1 - y_i) \log(1 - p_i) \bigr) + \frac{\lVert w \rVert^2}{2C} .
 #
-# Both gradients have one form, :math:`X^\top(\text{output} - y)`. But here the output bends with
-# the weights, so there is no closed form, and Newton's method takes a few steps:
+# Up to a factor and the penalty, both gradients have one form, :math:`X^\top(\text{output} - y)`.
+# But here the output is no straight line in the weights, so there is no closed form, and Newton's
+# method takes a few steps:
 #
 # .. math::
 #
@@ -165,10 +166,11 @@ def two_best(x: Array, y: Labels) -> list[int]:
 # %%
 # Both on one data set: the slowest and the fastest speaker, two features, the classes written as 0
 # and 1. Both draw a straight line as a boundary, where the score passes 0.5 or the probability
-# does, and that of linear regression is the line of linear discriminant analysis: so it can
+# does. That of linear regression has the direction of linear discriminant analysis, which separates
+# the two class means as far as the scatter within the classes allows: so linear regression can
 # classify. But its output leaves the range from 0 to 1 and is no probability. And a point far out
 # on the right side is an error to the squared loss, and turns its line; logistic regression is
-# content with it, and its line stays.
+# content with it, and its line hardly moves.
 
 
 def turned_by(fit, x: Array, y: Array, far: Array) -> float:
@@ -221,7 +223,7 @@ if __name__ == "__main__":
 #
 # k is chosen by cross-validation: the rows are divided into folds, each fold is predicted from the
 # others, and the k with the best mean accuracy is taken. On the training rows themselves k = 1 is
-# always right, for every row is its own neighbour; so they can not choose. Distances mix the
+# always right, for every row is its own neighbour; so those rows cannot choose k. Distances mix the
 # features, so these are brought to one scale first.
 
 
@@ -348,7 +350,7 @@ if __name__ == "__main__":
 #
 # A toy shows both. Training sets are drawn many times from a known function of ten numbers, of
 # which five matter. Over the draws, the squared distance of the mean prediction from the truth is
-# the bias, and the scatter around that mean prediction is the variance.
+# the squared bias, and the mean squared scatter around that mean prediction is the variance.
 
 DRAWS, BAGGED, ROUNDS, RATE_OF_LEARNING = (15, 20, 100, 0.2) if QUICK else (60, 50, 200, 0.2)
 
@@ -624,7 +626,7 @@ if __name__ == "__main__":
 # k-NN                  few rows, few features, a good      scale; slow when asked; many
 #                       distance                            useless features
 # decision tree         when a rule must be read            it changes much with the data
-# random forest         tables of mixed columns             size; it can not extrapolate
+# random forest         tables of mixed columns             size; it cannot extrapolate
 # boosting              tables, for the last per cent       rounds and rate must be tuned
 # SVM                   few rows, many features             scale; C and the kernel's width
 # ====================  ==================================  ==================================
@@ -634,9 +636,10 @@ if __name__ == "__main__":
 # ----------------------------
 #
 # The three speakers are one voice at three speeds, and each digit varies only as the synthesiser
-# varies it, so real speakers are both easier (they differ in more than pitch) and harder (so do
-# their takes). The mean over time drops the order of sounds. Folds are few, and standard errors of
-# three folds are rough. Naive Bayes and AdaBoost are missing.
+# varies it. Real speakers are easier to tell apart in one way, as they differ in more than their
+# speed, and harder in another, as each of them varies more from take to take. The mean over time
+# drops the order of sounds. Folds are few, and standard errors of three folds are rough. Naive
+# Bayes and AdaBoost are missing.
 #
 # Exercises
 # ---------
@@ -652,6 +655,7 @@ if __name__ == "__main__":
 #
 # - Cover, Hart, 1967: Nearest Neighbor Pattern Classification.
 # - Breiman, Friedman, Olshen, Stone, 1984: Classification and Regression Trees.
+# - Friedman, 1991: Multivariate Adaptive Regression Splines.
 # - Cortes, Vapnik, 1995: Support-Vector Networks.
 # - Breiman, 1996: Bagging Predictors.
 # - Breiman, 2001: Random Forests.

@@ -35,8 +35,9 @@ Labels = NDArray[np.int_]
 # A long recording is cut into windows of equal length, each becomes a row of features, and the
 # classifier answers for each window. The windows of one recording are alike, which will matter.
 #
-# The voice says some sentences, each played as from tapes of four speeds, and half a second of it,
-# as 13 mean MFCCs, has to tell the tape. Neighbouring windows overlap by half.
+# A synthetic voice says some sentences, each played as from tapes of four speeds. Half a second of
+# it, as 13 mean mel-frequency cepstral coefficients (MFCCs, ``01_audio_front_end.py``), has to tell
+# the tape. Neighbouring windows overlap by half.
 
 TAPES = (0.91, 0.97, 1.03, 1.09)  # speeds, 1
 WINDOW, HOP = 50, 25  # frames of 10 ms
@@ -141,6 +142,10 @@ if __name__ == "__main__":
 # that a positive scores higher than a negative: 1 is perfect, 0.5 a coin. The DET curve draws both
 # errors, on axes that make normally distributed scores straight lines; the equal error rate is
 # where the two errors are the same.
+#
+# A hit is a positive case that is called positive, a miss one that is called negative, and a false
+# alarm is a negative case that is called positive. AUC is the area, :math:`s^+` the score of a
+# positive and :math:`s^-` that of a negative.
 #
 # .. math:: \mathrm{AUC} = P(s^+ > s^-) + \tfrac12 P(s^+ = s^-) .
 #
@@ -252,9 +257,11 @@ if __name__ == "__main__":
 # both sides of the split. Both make the measurement better, and neither makes the classifier
 # better.
 #
-# The first leak, on random walks. Their next step is a coin's, and nobody can do better than 50 %.
-# But a value far above the mean of the whole walk will come down later, since that mean knows the
-# later values.
+# The first leak, on random walks. Each of their steps is drawn independently, so nobody can guess
+# better than 50 % whether a walk will stand higher or lower a hundred steps on. But a value far
+# above the mean of the whole walk tends to come down later, since that mean knows the later values.
+# The second leak, on the windows from above: each sentence gets a label that means nothing, and the
+# nearest window is asked for it.
 
 WALKS, LENGTH, AHEAD = 2000, 200, 100
 
@@ -416,6 +423,8 @@ if __name__ == "__main__":
 #    \phi_i = \frac{1}{n!} \sum_{\text{orders}} \bigl( e(\text{removed before } i)
 #    - e(\text{removed before } i, \text{ and } i) \bigr), \qquad \sum_i \phi_i = e(\emptyset) -
 #    e(\text{all}) .
+#
+# Here :math:`e` is the error when these causes are removed, and :math:`n` is the number of causes.
 
 CAUSES = ("label noise", "confusable classes", "shift", "capacity")
 
@@ -521,8 +530,8 @@ if __name__ == "__main__":
 #
 # A learning curve shows training and test error over the number of training rows. If the test error
 # still falls and stands far above the training error, more data will help. If both have met, more
-# data will not: the labels, the features or the model have to change. A gap that stays can also be a
-# shift, as here. So train on a quarter and on a half of the data before collecting more.
+# data will not: the labels, the features or the model have to change. A gap that stays can also be
+# a shift, as here. So train on a quarter and on a half of the data before collecting more.
 
 
 def learning_curve(kernel: bool, sizes: tuple[int, ...], draws: int) -> Array:
@@ -620,13 +629,14 @@ if __name__ == "__main__":
 # The four tapes are one voice, so the confusion matrix shows the method and not how hard speakers
 # are. The causes are made, and real ones hide behind each other more than these do. It does not
 # repair calibration, which ``43_speaker_verification.py`` does, and does not test whether two
-# classifiers differ. Nested cross-validation is named and not needed here.
+# classifiers differ. Nested cross-validation, which also chooses settings inside each fold, is not
+# shown.
 #
 # Exercises
 # ---------
 #
 # 1. Print precision at priors of 0.5 and 0.01 for the same ROC. Which of the measures move?
-# 2. Normalise the random walks with the first half of the walk only. Does the leak close?
+# 2. Normalise the random walks with the first three quarters only. How much of the leak is left?
 # 3. Select from 30, 300 and 30,000 columns of noise. How does the optimism grow?
 # 4. Let label noise spoil the training labels only, then the test labels only. Which costs more?
 # 5. Make the shift move a coordinate that no class uses. What does each analysis say now?
@@ -635,7 +645,9 @@ if __name__ == "__main__":
 # ------
 #
 # - Brier, 1950: Verification of Forecasts Expressed in Terms of Probability.
+# - Shapley, 1953: A Value for n-Person Games.
 # - Efron, 1979: Bootstrap Methods: Another Look at the Jackknife.
+# - Martin et al., 1997: The DET Curve in Assessment of Detection Task Performance.
 # - Ambroise, McLachlan, 2002: Selection Bias in Gene Extraction on the Basis of Microarray
 #   Gene-Expression Data.
 # - Fawcett, 2006: An Introduction to ROC Analysis.

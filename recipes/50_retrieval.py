@@ -262,9 +262,9 @@ if __name__ == "__main__":
 # questions with a right passage among the first k. Without such a list every change of chunk,
 # model or threshold is a matter of taste.
 #
-# The documents are speechkit's recipes and pages. Each question names the file with the answer and
-# some words that stand in the answer. The first eight use the documents' own words, the second
-# eight avoid them.
+# The documents are those recipes and pages of speechkit that the questions are about. Each question
+# comes with the name of the file that has the answer, and with some words that stand in the answer.
+# The first eight use the documents' own words, the second eight avoid them.
 
 QUESTIONS = [
     ("Why are the scores divided by the root of d_k?", "11_attention.py", "keeps the variance"),
@@ -592,9 +592,9 @@ if __name__ == "__main__":
 # ------------------------------------------
 #
 # A small real language model shows both sides. Asked about documents that it never read, it names a
-# number all the same, and is nearly as sure of it as of what it knows. With the passage in front of
-# the question the right words become hundreds of times as probable. Where there is no answer
-# anywhere, it invents one, with the passage as without.
+# number all the same, and is more than half as sure of it as of what it knows. With the passage in
+# front of the question the right words become more than a hundred times as probable. Where there is
+# no answer anywhere, it invents one, with the passage as without.
 #
 # gemma-3-270m only continues texts, so the question is put as one, with the beginning of the
 # answer. How sure it is, is the geometric mean of the probabilities of the tokens that it writes.
@@ -754,11 +754,11 @@ if __name__ == "__main__":
 # What this recipe does not do
 # ----------------------------
 #
-# Sixteen questions rank methods roughly and no more. There are some hundred passages, so every one
-# is compared; millions need an index that looks at few of them. Nothing re-ranks the passages with
-# a model that reads question and passage together, and no encoder is trained. The language model is
-# a small one that only continues texts; larger, instructed ones refuse more often, which is not
-# measured here.
+# Sixteen questions rank methods roughly and no more. There are only some two hundred passages, so
+# every one is compared; millions need an index that looks at few of them. Nothing re-ranks the
+# passages with a model that reads question and passage together, and no encoder is trained. The
+# language model is a small one that only continues texts; larger, instructed ones refuse more
+# often, which is not measured here.
 #
 # Exercises
 # ---------
@@ -774,6 +774,8 @@ if __name__ == "__main__":
 # ------
 #
 # * Robertson, Zaragoza, 2009: The Probabilistic Relevance Framework: BM25 and Beyond.
+# * Cormack, Clarke, Büttcher, 2009: Reciprocal Rank Fusion Outperforms Condorcet and Individual
+#   Rank Learning Methods.
 # * Devlin, Chang, Lee, Toutanova, 2019: BERT: Pre-training of Deep Bidirectional Transformers for
 #   Language Understanding.
 # * Reimers, Gurevych, 2019: Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks.
