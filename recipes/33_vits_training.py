@@ -5,7 +5,7 @@ VITS: a small one, trained
 :Answers: question 27 (VITS) by training one; of 19 (VAE against autoencoder) what the trained
     encoder and prior are good for
 :Needs: the voice ``en_US-joe-medium``, which reads the sentences that the small VITS learns from
-:Takes: about 3 min (1 min with ``--quick``) on two cores, weights fetched before
+:Takes: about 3.5 min (1 min with ``--quick``) on two cores, weights fetched before
 
 VITS is trained with the five losses that ``32_vits_objective.py`` writes down. Which of them fall?
 Does the search find the right alignment, when the model that it asks knows nothing at first and

@@ -6,7 +6,7 @@ Training a small speaker network
 :Needs: the voice ``en_US-joe-medium``; the weights of ``spkrec-ecapa-voxceleb``. With ``--speakers
     FOLDER``, which holds a folder of recordings for each speaker, real people join the training:
     three of four train, the fourth is held out
-:Takes: about 3 min (25 s with ``--quick``) on two cores, weights fetched before
+:Takes: about 4 min (25 s with ``--quick``) on two cores, weights fetched before
 
 The published network was trained on more than a million recordings of 7,205 people. The same can be
 done small: 64 channels in place of 1024, and people that are made. One synthetic voice becomes many

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -47,7 +48,12 @@ def keep_sound(audio: sk.Audio, name: str) -> Path:
 
 def say(text: str, seed: int = 0, rate: int = RATE) -> sk.Audio:
     """A text spoken by the real VITS voice, at `rate` Hz."""
-    return sk.load_tts("en_US-joe-medium").synthesize(text, seed=seed).resample(rate)
+    return _voice().synthesize(text, seed=seed).resample(rate)
+
+
+@cache
+def _voice() -> sk.Voice:
+    return sk.load_tts("en_US-joe-medium")
 
 
 def listed(folder: str, dataset: str, count: int) -> list[tuple[sk.Audio, dict[str, str]]]:

@@ -150,10 +150,10 @@ def test_speechkit_brings_its_own_documents() -> None:
 @pytest.mark.parametrize(
     ("question", "file"),
     [
-        ("What is a log-mel spectrogram?", "whisper"),
+        ("What is a log-mel spectrogram?", "whisper|front_end"),
         ("Why do we divide by the square root of d k?", "attention|transformer"),
         ("How does Whisper find the times of words?", "whisper"),
-        ("What is an equal error rate?", "speaker"),
+        ("What is an equal error rate?", "speaker|error_analysis"),
         ("What is monotonic alignment search?", "vits"),
         ("What is attentive statistics pooling?", "ecapa"),
         ("Why are positions added to the embeddings?", "attention|transformer"),
