@@ -545,7 +545,7 @@ if __name__ == "__main__":
         right.bar(np.arange(2) + 0.38 * move - 0.19, height, width=0.36, label=split)
     right.set_xticks(range(2), list(leak))
     right.set(ylabel=f"hit rate at {TOP} (%)", title="What a random split adds")
-    right.legend()
+    right.legend(loc="lower right")
     keep_picture(figure, "recommenders_hits")
 
 # %%
