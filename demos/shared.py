@@ -105,10 +105,7 @@ class Models:
         self._have_kit.set()
         try:
             if not self.fault:
-                from speechkit.tutor import Tutor
-
-                self._tutor = Tutor()
-                self._tutor.warm_up()
+                self._tutor = load_tutor()
                 log.info("the models are ready")
         except Exception as e:
             self._tutor_fault = _as_speechkit_error(e)
@@ -130,6 +127,15 @@ class Models:
             loop.warm_up()
         yield
         kit.encoder.warm_up()
+
+
+def load_tutor() -> Responder:
+    """A tutor that has read speechkit's own documents."""
+    from speechkit.tutor import Tutor
+
+    tutor = Tutor()
+    tutor.warm_up()
+    return tutor
 
 
 def _as_speechkit_error(e: Exception) -> sk.SpeechkitError:

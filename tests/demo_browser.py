@@ -95,7 +95,7 @@ def real_url(asr: Any, voice: Any, encoder: Any, book: sk.SpeakerBook) -> Iterat
         patch.setattr("speechkit.pipeline.load_asr", lambda *_, **__: asr)
         patch.setattr("speechkit.pipeline.load_tts", lambda *_, **__: voice)
         patch.setattr("speechkit.pipeline.load_speaker_encoder", lambda *_, **__: encoder)
-        patch.setattr("speechkit.tutor.Tutor", StubTutor)
+        patch.setattr("speechkit.demos.shared.load_tutor", StubTutor)
         url = voice_loop.serve(port=0, book=str(book.path), block=False)
         yield url
     close(url)

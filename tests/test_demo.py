@@ -40,7 +40,7 @@ def scripted() -> Iterator[None]:
     """No real model is loaded here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sk, "Pipeline", ScriptedPipeline, raising=False)
-        patch.setattr("speechkit.tutor.Tutor", StubTutor)
+        patch.setattr("speechkit.demos.shared.load_tutor", StubTutor)
         yield
 
 

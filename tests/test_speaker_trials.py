@@ -49,20 +49,24 @@ def test_probability_follows_bayes():
         probability(0.0, prior=1.0)
 
 
-class Pitch:
-    """Embeds the mean filter bank."""
+class Rhythm:
+    """Embeds how much each band of the filter bank comes and goes."""
 
     def embed(self, fbanks):
-        return np.stack([np.pad(f.mean(0).numpy(), (0, 112)) for f in fbanks])
+        moves = [f.std(0).numpy() for f in fbanks]
+        return np.stack([np.pad(m - m.mean(), (0, 112)) for m in moves])
 
 
 @pytest.fixture
 def trials(tmp_path):
-    """A list of two "voices", noises of unlike colour."""
+    """A list of two "voices", noises that pulse: of one the low half, of the other the high half."""
     rng = np.random.default_rng(0)
-    for voice, kernel in (("a", [1.0, 0.9]), ("b", [1.0, -0.9])):
+    pulse = 0.55 + 0.45 * np.sign(np.sin(2 * np.pi * 4 * np.arange(RATE) / RATE))
+    for voice, of_low, of_high in (("a", pulse, 1.0), ("b", 1.0, pulse)):
         for i in range(2):
-            samples = 0.1 * np.convolve(rng.standard_normal(RATE), kernel, "same")
+            low = np.convolve(rng.standard_normal(RATE), [1.0, 0.9], "same")
+            high = np.convolve(rng.standard_normal(RATE), [1.0, -0.9], "same")
+            samples = 0.05 * (low * of_low + high * of_high)
             sk.Audio(samples.astype("f4"), RATE).save(tmp_path / f"{voice}{i}.wav")
     lines = ["1 a0.wav a1.wav", "", "0 a0.wav b0.wav", "1 b0.wav b1.wav", "0 b1.wav a1.wav"]
     path = tmp_path / "trials.txt"
@@ -71,7 +75,7 @@ def trials(tmp_path):
 
 
 def test_trials_are_scored_in_order_and_each_recording_once(trials):
-    encoder, steps = SpeakerEncoder(Pitch(), "pitch"), []
+    encoder, steps = SpeakerEncoder(Rhythm(), "rhythm"), []
     found = score_trials(trials, encoder, progress=lambda *step: steps.append(step))
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert found.same.tolist() == [True, False, True, False]
