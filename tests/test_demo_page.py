@@ -147,7 +147,7 @@ def test_a_lost_microphone_is_told(open_page: Callable[..., Any], browser: Any) 
     page.locator("#talk .status", has_text="Listening").wait_for()
     with page.expect_request(calls("end")):
         page.evaluate("window.stream.getTracks()[0].dispatchEvent(new Event('ended'))")
-    page.get_by_text("The microphone is gone").wait_for()
+    page.get_by_text("The microphone is gone").first.wait_for()
     page.get_by_role("button", name="Talk", exact=True).wait_for()
 
 

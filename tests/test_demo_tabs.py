@@ -195,7 +195,7 @@ def test_speak_in_the_browser(page: Any, asr: Any) -> None:
     assert "fair price for a good book" in heard
     page.fill("#text textarea", "")
     page.click("#speak")
-    page.get_by_text("There is no text yet").wait_for()
+    page.locator(".status", has_text="There is no text yet").wait_for()
     toast(page, "there is no text yet")
 
 
