@@ -17,8 +17,8 @@ import speechkit as sk
 # a smaller run of the same code: the tests'
 QUICK = "--quick" in sys.argv or bool(os.environ.get("QUICK"))
 OUT = Path(os.environ.get("SPEECHKIT_RECIPES_OUT", "out/recipes"))
-HERE = Path(__file__).parent
-EVAL = Path(os.environ.get("SPEECHKIT_EVAL", HERE.parents[1] / "shared" / "speech"))
+HERE = Path(__file__).resolve().parent
+EVAL = Path(os.environ.get("SPEECHKIT_EVAL") or HERE.parents[1] / "shared" / "speech")
 RATE = 16_000  # Hz: what Whisper and ECAPA-TDNN hear
 
 

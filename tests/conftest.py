@@ -16,11 +16,9 @@ import common
 @pytest.fixture(scope="session")
 def eval_dir() -> Path:
     """The folder of evaluation speech: SPEECHKIT_EVAL, else ../shared/speech; skips without it."""
-    default = Path(__file__).resolve().parents[1].parent / "shared" / "speech"
-    folder = Path(os.environ.get("SPEECHKIT_EVAL") or default)
-    if not (folder / "asr_en" / "manifest.jsonl").is_file():
-        pytest.skip(f"no evaluation speech in {folder}; set SPEECHKIT_EVAL")
-    return folder
+    if not (common.EVAL / "asr_en" / "manifest.jsonl").is_file():
+        pytest.skip(f"no evaluation speech in {common.EVAL}; set SPEECHKIT_EVAL")
+    return common.EVAL
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ def test_errors_are_one_sentence(client: Client, tmp_path: Path) -> None:
     ("said", "plain"),
     [
         ("/tmp/a b/c.wav: empty, 0 bytes", "c.wav: empty, 0 bytes"),
-        ("'/root/.cache/voices.db': can't be used", "'voices.db': can't be used"),
+        ("'/home/me/.cache/voices.db': can't be used", "'voices.db': can't be used"),
         (r"C:\Users\me\c.wav: empty", "c.wav: empty"),
         ("give wav or flac/ogg; see http://127.0.0.1:8080/v1", None),
         ("over the limit; cut it or raise Limits(seconds)", "over the limit; cut it"),
