@@ -19,6 +19,7 @@ $(VENV)/weights: $(VENV)/installed speechkit/catalog.py
 	$(BIN)/speechkit models fetch base
 	$(BIN)/speechkit models fetch en_US-joe-medium
 	$(BIN)/speechkit models fetch spkrec-ecapa-voxceleb
+	$(BIN)/speechkit models fetch segmentation-3.0
 	$(BIN)/speechkit models fetch all-MiniLM-L6-v2
 	@touch $@
 

@@ -53,6 +53,13 @@ def ours(audio: sk.Audio, encoder: sk.SpeakerEncoder, speakers: int | None) -> l
     return sk.diarize(audio, speakers=speakers, encoder=encoder)
 
 
+def overlap(turns: list[sk.Turn], seconds: float) -> np.ndarray:
+    """Whether two voices speak, for each 10 ms."""
+    grid = np.arange(0, seconds, 0.01)
+    speaking = [(turn.start <= grid) & (grid < turn.end) for turn in turns]
+    return np.sum([np.zeros(len(grid)), *speaking], axis=0) > 1
+
+
 def measure_diarization(folder: Path) -> dict[str, Any]:
     """Errors in percent by system, by set and in all; seconds of work by seconds of audio."""
     lines = (folder / "diar" / "manifest.jsonl").read_text().splitlines()
@@ -62,6 +69,7 @@ def measure_diarization(folder: Path) -> dict[str, Any]:
     for name, system in (("speechkit", ours), ("baseline", baseline)):
         for given in (False, True):
             scores: dict[str, DiarizationScore] = {}
+            both = np.zeros(3)  # hundredths of a second: true, found, rightly found
             start = time.perf_counter()
             for row in rows:
                 audio = sk.load_audio(folder / "diar" / row["audio"], RATE)
@@ -70,10 +78,17 @@ def measure_diarization(folder: Path) -> dict[str, Any]:
                 for group in ("all", row["dataset"]):
                     score = scores.setdefault(group, DiarizationScore())
                     score.add(truth, turns, audio.duration)
+                real, found = overlap(truth, audio.duration), overlap(turns, audio.duration)
+                both += real.sum(), found.sum(), (real & found).sum()
             seconds = time.perf_counter() - start
             entry: dict[str, Any] = {
                 group: {"der": score.rate()} | {part: score.rate(part) for part in PARTS}
                 for group, score in scores.items()
+            }
+            entry["overlap"] = {
+                "seconds": both[0] / 100,
+                "recall": 100 * both[2] / both[0],
+                "precision": 100 * both[2] / both[1] if both[1] else None,
             }
             entry["time"] = seconds / sum(row["duration"] for row in rows)
             table[name + (", number given" if given else "")] = entry
@@ -85,7 +100,14 @@ def show(table: dict[str, Any]) -> None:
     for name, entry in table.items():
         print(f"{name}: {entry['time']:.3f} of the recordings' time")
         for group, errors in entry.items():
-            if group != "time":
+            if group == "overlap":
+                print(
+                    f"  {errors['seconds']:.1f} s of two voices: {errors['recall']:.0f} % found",
+                    end="",
+                )
+                rightly = errors["precision"]
+                print("" if rightly is None else f", {rightly:.0f} % of what was found is right")
+            elif group != "time":
                 parts = ", ".join(f"{part} {errors[part]:.1f}" for part in PARTS)
                 print(f"  {group:16} DER {errors['der']:5.1f} % ({parts})")
 

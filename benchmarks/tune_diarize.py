@@ -28,11 +28,13 @@ from speechkit.speaker.diarization import TUNING
 CONVERSATIONS = 24
 CHANGES: dict[str, tuple[float, ...]] = {
     "merge": (0.2, 0.25, 0.35, 0.4),
-    "change": (0.5, 2.0, 3.0),
-    "least": (2, 6, 8),
-    "speech": (0.2, 0.5),
-    "pause": (0.3, 0.7),
+    "change": (0.05, 0.2, 0.3),
+    "least": (1, 4, 6),
+    "pause": (0.1, 0.5),
     "window": (1.0, 2.0),
+    "hop": (0.25, 1.0),
+    "vote": (0.0, 0.3, 1.0),
+    "alone": (0.0, 0.8),
 }
 
 

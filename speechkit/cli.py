@@ -219,7 +219,7 @@ def models(args: argparse.Namespace) -> Output:
     if args.action == "list":
         rows = hub.status()
         lines = [
-            f"{row.name:24} {row.kind:8} {row.size / 1e6:6.0f} MB  {row.state:9} {row.licence}"
+            f"{row.name:24} {row.kind:12} {row.size / 1e6:6.0f} MB  {row.state:9} {row.licence}"
             for row in rows
         ]
         data = [{**asdict(row), "folder": str(row.folder)} for row in rows]

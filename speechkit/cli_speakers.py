@@ -152,7 +152,7 @@ def _turns(args: argparse.Namespace, file: str, encoder: Any) -> Any:
     """The turns in a file, with a progress bar."""
     from speechkit.speaker import diarize
 
-    with progress_bar(f"voices of {Path(file).name}", "window") as progress:
+    with progress_bar(f"voices of {Path(file).name}", "s") as progress:
         return diarize(
             file,
             speakers=args.speakers,

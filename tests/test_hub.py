@@ -593,6 +593,7 @@ def test_catalogue_is_sane() -> None:
         "tiny.en",
         "en_US-joe-medium",
         "spkrec-ecapa-voxceleb",
+        "segmentation-3.0",
         "all-MiniLM-L6-v2",
         "gemma-3-270m",
     ]

@@ -1,10 +1,13 @@
-"""Who spoke when: speech detection, embeddings of short windows, clusters, a path through them.
+"""Who spoke when: speech and overlap, embeddings of short windows, clusters, a path through them.
 
-    recording ─► speech ─► windows of 1.5 s ─► embeddings ─► clusters ─► a voice for each 0.1 s ─► turns
+    recording ─► who speaks in each frame, 10 s at a time ─► speech ─► windows of 1.5 s ─► embeddings
+              ─► clusters ─► a voice for each frame, or two ─► turns
 
-Windows overlap, so each stretch of 0.1 s is seen by several; it goes to the voice whose centroid these
-resemble most, where a change of voice costs (Viterbi). Where two voices talk at once, the one that is
-resembled more is given.
+The segmentation network tells where how many people speak, and within 10 s which frames are one's; who
+that is, the embeddings tell. Windows overlap, so each frame is seen by several; it goes to the voice
+whose centroid these resemble most, and that the segmentation's own voices vote for, where a change of
+voice costs (Viterbi). Where two people speak at once, the voice with the most votes among the others is
+the second.
 """
 
 from __future__ import annotations
@@ -12,19 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from speechkit.audio import SILENCE, AudioSource, Limits, load_audio
 from speechkit.errors import InputError
 from speechkit.speaker.encoder import MIN_S, Embedding, SpeakerEncoder, load_speaker_encoder
+from speechkit.speaker.segmentation import FIRST, FRAME, FRAMES, Activity, load_segmenter
 from speechkit.speaker.turns import Turn
-from speechkit.vad import FRAME, SAMPLE_RATE, Stretch, detect_speech
 
 Array = NDArray[np.float64]
 Progress = Callable[[float, float], object]
+Span = tuple[int, int]  # frames: the first, and the first that is not in it
 
 
 @dataclass(frozen=True)
@@ -33,29 +37,31 @@ class Tuning:
 
     Attributes:
         window, hop: of the embedded pieces.
-        step: for each so long a voice is chosen.
+        pause: a shorter one does not end a stretch of speech.
         merge: clusters whose windows resemble each other more than this, on average, are one voice.
         least: a voice with fewer windows than this is given to the nearest other.
-        change: what a change of voice costs, in units of the resemblance of one step.
-        speech: probability from which on somebody speaks.
-        pause: a shorter one does not end a stretch of speech.
+        change: what a change of voice costs, in units of the resemblance of one second.
+        vote: what all votes of the segmentation weigh, in units of resemblance.
+        alone: share of a window in which one person at most speaks, for a window that founds a cluster.
+        talk_over: two people who spoke at once for so long are two voices, however alike.
     """
 
     window: float = 1.5
-    hop: float = 0.25
-    step: float = 0.1
+    hop: float = 0.5
+    pause: float = 0.3
     merge: float = 0.30
-    least: int = 4
-    change: float = 1.0
-    speech: float = 0.35
-    pause: float = 0.5
+    least: int = 2
+    change: float = 0.1
+    vote: float = 0.5
+    alone: float = 0.5
+    talk_over: float = 1.0
 
 
 TUNING = Tuning()
+SAMPLE_RATE = 16_000
+FRAME_S = FRAME / SAMPLE_RATE
+SHORTEST = 4  # frames of speech: a click is no turn
 MAX_CLUSTERED = 3000  # windows that are compared with each other; of more, evenly chosen ones
-LEVEL = 0.2  # root mean square that loud frames are brought to before speech is looked for
-LOUD = 0.95  # share of the frames that are softer than these
-MAX_GAIN = 300.0  # 50 dB
 SPARE = 10  # clusters for windows that are like no other
 BATCH = 64  # windows that are embedded between two reports of progress
 
@@ -69,46 +75,81 @@ def diarize(
     progress: Progress | None = None,
     tuning: Tuning = TUNING,
 ) -> list[Turn]:
-    """Who spoke when in a recording, in order of their beginnings.
+    """Who spoke when in a recording, in order of their beginnings; two voices at once too.
 
     Args:
         source: whatever `load_audio` takes.
         speakers: how many voices there are; found when None.
         encoder: what embeds the windows; loaded when None.
         limits: on the size of the recording.
-        progress: called with the windows done and the windows in all.
+        progress: called with the seconds done and the seconds in all.
         tuning: how to decide.
 
     Raises:
         AudioError: audio that can't be read.
         InputError: a number of speakers below 1.
+        WeightsError: weights that can't be had.
     """
     if speakers is not None and speakers < 1:
         raise InputError(f"speakers is {speakers}; give 1 or more")
     audio = load_audio(source, SAMPLE_RATE, limits=limits or Limits())
-    speech = _find_speech(audio.samples, tuning, limits)
-    windows = [w for w in _windows(speech, audio.duration, tuning) if _is_heard(audio.samples, w)]
-    if not windows or audio.duration < MIN_S:  # too short for a voice
+    if audio.duration < MIN_S:  # too short for a voice
         return []
-    embeddings = _embed(audio.samples, windows, encoder or load_speaker_encoder(), progress)
-    centroids = _centroids(embeddings, speakers, tuning)
-    centres, scores = np.array(windows).mean(axis=1), embeddings @ centroids.T
-    turns: list[Turn] = []
-    for stretch in speech:
-        resemblance = _resemblance(stretch, centres, scores, tuning)
-        turns += _runs(_best_path(resemblance, tuning.change), stretch)
-    return _number(turns)
+
+    def report(half: int, share: float) -> None:
+        if progress:
+            progress(audio.duration * (half + share) / 2, audio.duration)
+
+    activity = load_segmenter().hear(audio.samples, lambda n, total: report(0, n / total))
+    count = activity.count()
+    speech = _spans(count > 0, tuning)
+    windows = [w for w in _windows(speech, audio.duration, tuning) if _is_heard(audio.samples, w)]
+    if not windows:
+        return []
+    encoder = encoder or load_speaker_encoder()
+    embeddings = _embed(audio.samples, windows, encoder, lambda share: report(1, share))
+    centroids = _voices(embeddings, windows, count, speakers, tuning)
+    resemblance = _resemblance(windows, embeddings @ centroids.T, speech, len(count), tuning)
+    speaks = _assign(speech, count, resemblance, _votes(activity, resemblance), tuning)
+    return _number(_turns(speaks, audio.duration))
 
 
-def _find_speech(
-    samples: NDArray[np.float32], tuning: Tuning, limits: Limits | None
-) -> list[Stretch]:
-    """Where somebody speaks, in a recording from afar too: it is made louder first."""
-    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-    level = float(np.sqrt(np.quantile(frames.var(axis=1), LOUD))) if len(frames) else 1.0
-    gain = min(max(1.0, LEVEL / max(level, 1e-9)), MAX_GAIN)
-    louder = (SAMPLE_RATE, np.clip(samples * np.float32(gain), -1, 1))
-    return detect_speech(louder, threshold=tuning.speech, min_pause=tuning.pause, limits=limits)
+def _seconds(frame: int) -> float:
+    """Where a frame begins."""
+    return (FIRST + frame * FRAME) / SAMPLE_RATE
+
+
+def _runs(on: NDArray[np.bool_]) -> list[Span]:
+    """Where it is true without a break."""
+    edges = np.flatnonzero(np.diff(np.r_[False, on, False]))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _spans(on: NDArray[np.bool_], tuning: Tuning) -> list[Span]:
+    """Stretches of speech, with short pauses bridged."""
+    spans: list[Span] = []
+    for start, end in _runs(on):
+        if spans and (start - spans[-1][1]) * FRAME_S < tuning.pause:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return [(start, end) for start, end in spans if end - start >= SHORTEST]
+
+
+def _windows(speech: Sequence[Span], duration: float, tuning: Tuning) -> list[tuple[float, float]]:
+    """Start and end of the pieces to embed: they cover the speech and begin `hop` apart at most."""
+    found = []
+    for first, last in speech:
+        start, end = _seconds(first), min(_seconds(last), duration)
+        room = end - start - tuning.window
+        if room <= 0:  # a short stretch with what is around it
+            middle = (start + end) / 2
+            start = min(max(0.0, middle - tuning.window / 2), max(0.0, duration - tuning.window))
+            found.append((start, min(start + tuning.window, duration)))
+            continue
+        for at in np.linspace(start, start + room, int(room / tuning.hop) + 2):
+            found.append((float(at), float(at) + tuning.window))
+    return found
 
 
 def _is_heard(samples: NDArray[np.float32], window: tuple[float, float]) -> bool:
@@ -117,36 +158,37 @@ def _is_heard(samples: NDArray[np.float32], window: tuple[float, float]) -> bool
     return float(np.ptp(samples[start:end])) >= 2 * SILENCE
 
 
-def _windows(
-    speech: Sequence[Stretch], duration: float, tuning: Tuning
-) -> list[tuple[float, float]]:
-    """Start and end of the pieces to embed: they cover the speech and begin `hop` apart at most."""
-    found = []
-    for stretch in speech:
-        room = stretch.end - stretch.start - tuning.window
-        if room <= 0:  # a short stretch with what is around it
-            middle = (stretch.start + stretch.end) / 2
-            start = min(max(0.0, middle - tuning.window / 2), max(0.0, duration - tuning.window))
-            found.append((start, min(start + tuning.window, duration)))
-            continue
-        for start in np.linspace(stretch.start, stretch.start + room, int(room / tuning.hop) + 2):
-            found.append((float(start), float(start) + tuning.window))
-    return found
-
-
 def _embed(
     samples: NDArray[np.float32],
     windows: Sequence[tuple[float, float]],
     encoder: SpeakerEncoder,
-    progress: Progress | None,
+    report: Callable[[float], None],
 ) -> Embedding:
     found = []
     for at in range(0, len(windows), BATCH):
         bounds = [[round(s * SAMPLE_RATE) for s in w] for w in windows[at : at + BATCH]]
         found.append(encoder.embed_many([(SAMPLE_RATE, samples[a:b]) for a, b in bounds]))
-        if progress:
-            progress(min(at + BATCH, len(windows)), len(windows))
+        report(min(at + BATCH, len(windows)) / len(windows))
     return np.concatenate(found)
+
+
+def _voices(
+    embeddings: Embedding,
+    windows: Sequence[tuple[float, float]],
+    count: NDArray[np.intp],
+    speakers: int | None,
+    tuning: Tuning,
+) -> Embedding:
+    """The centroids, from windows in which mostly one person speaks, where there are enough."""
+    both = np.r_[0.0, np.cumsum(count > 1)] * FRAME_S  # seconds until each frame
+    edges = np.clip(np.rint(np.array(windows) / FRAME_S).astype(int), 0, len(count))
+    share = (both[edges[:, 1]] - both[edges[:, 0]]) / tuning.window
+    alone = share <= 1 - tuning.alone
+    chosen = embeddings[alone] if alone.sum() >= 2 * tuning.least else embeddings
+    centroids = _centroids(chosen, speakers, tuning)
+    if not speakers and len(centroids) == 1 and both[-1] >= tuning.talk_over:
+        return _centroids(chosen, 2, tuning)
+    return centroids
 
 
 def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> Embedding:
@@ -189,19 +231,68 @@ def _cluster(embeddings: Embedding, number: int | None, least: int, tuning: Tuni
 
 
 def _resemblance(
-    stretch: Stretch, centres: Array, scores: NDArray[np.float32], tuning: Tuning
+    windows: Sequence[tuple[float, float]],
+    scores: NDArray[np.float32],
+    speech: Sequence[Span],
+    frames: int,
+    tuning: Tuning,
 ) -> Array:
-    """(steps, voices): the mean over the windows around a step, the nearer ones weigh more."""
-    count = max(1, round((stretch.end - stretch.start) / tuning.step))
-    middles = stretch.start + (np.arange(count) + 0.5) * (stretch.end - stretch.start) / count
-    half = tuning.window / 2
-    near = np.flatnonzero((centres > stretch.start - half) & (centres < stretch.end + half))
-    centres, scores = centres[near], scores[near]
-    weights = np.maximum(0.0, 1 - np.abs(middles[:, None] - centres[None]) / half)
-    nearest = np.abs(middles[:, None] - centres[None]).argmin(axis=1)
-    weights[np.arange(count), nearest] += 1e-3
-    found: Array = (weights @ scores) / weights.sum(axis=1, keepdims=True)
+    """(frames, voices): the mean over the windows around a frame, the nearer ones weigh more."""
+    found = np.full((frames, scores.shape[1]), np.nan)
+    centres, half = np.array(windows).mean(axis=1), tuning.window / 2
+    for start, end in speech:
+        middles = np.array([_seconds(frame) + FRAME_S / 2 for frame in range(start, end)])
+        near = np.flatnonzero((centres > middles[0] - half) & (centres < middles[-1] + half))
+        away = np.abs(middles[:, None] - centres[near])
+        weights = np.maximum(0.0, 1 - away / half)
+        weights[np.arange(len(weights)), away.argmin(axis=1)] += 1e-3
+        found[start:end] = (weights @ scores[near]) / weights.sum(axis=1, keepdims=True)
     return found
+
+
+def _votes(activity: Activity, resemblance: Array) -> Array:
+    """(frames, voices): for each voice, the share of the chunks that have it in a frame.
+
+    A chunk's own voices become different ones of the recording, those that they resemble most where
+    they speak alone.
+    """
+    votes = np.zeros((*activity.active.shape[:2], resemblance.shape[1]))
+    for start, active, vote in zip(activity.starts, activity.active, votes, strict=True):
+        seen = resemblance[start : start + FRAMES]
+        known, alone = ~np.isnan(seen[:, 0]), active.sum(axis=1) == 1
+        own, means = [], []
+        for voice in range(active.shape[1]):
+            on = active[:, voice] & known
+            if on.any():
+                clean = on & alone
+                own.append(voice)
+                means.append(seen[clean if clean.sum() * FRAME_S >= 0.5 else on].mean(axis=0))
+        if own:
+            for i, k in zip(*linear_sum_assignment(-np.array(means)), strict=True):
+                vote[:, k] = active[:, own[i]]
+    return activity.mean(votes)
+
+
+def _assign(
+    speech: Sequence[Span],
+    count: NDArray[np.intp],
+    resemblance: Array,
+    votes: Array,
+    tuning: Tuning,
+) -> NDArray[np.bool_]:
+    """(frames, voices): who speaks in each frame; two at most."""
+    speaks = np.zeros(resemblance.shape, bool)
+    for start, end in speech:
+        at = np.arange(start, end)
+        scores = resemblance[at] + tuning.vote * votes[at]
+        first = _best_path(scores * FRAME_S, tuning.change)
+        speaks[at, first] = True
+        others = votes[at] + 0.1 * resemblance[at]
+        others[np.arange(len(at)), first] = -np.inf
+        both = count[at] > 1
+        if resemblance.shape[1] > 1:
+            speaks[at[both], others[both].argmax(axis=1)] = True
+    return speaks
 
 
 def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
@@ -219,13 +310,13 @@ def _best_path(scores: Array, change: float) -> NDArray[np.intp]:
     return path
 
 
-def _runs(path: NDArray[np.intp], stretch: Stretch) -> list[Turn]:
-    """The voice of each step → turns, in which a voice is a number."""
-    step = (stretch.end - stretch.start) / len(path)
-    cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+def _turns(speaks: NDArray[np.bool_], duration: float) -> list[Turn]:
+    """Who speaks in each frame → turns, in which a voice is a number."""
     return [
-        Turn(stretch.start + a * step, stretch.start + b * step, str(path[a]))
-        for a, b in pairwise(cuts)
+        Turn(_seconds(start) if start else 0.0, min(_seconds(end), duration), str(voice))
+        for voice in range(speaks.shape[1])
+        for start, end in _runs(speaks[:, voice])
+        if _seconds(start) < duration
     ]
 
 
