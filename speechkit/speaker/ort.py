@@ -1,4 +1,4 @@
-"""The fast engine for ECAPA-TDNN: ONNX Runtime, with 8-bit integers in the largest layer.
+"""The fast engine for ECAPA-TDNN: ONNX Runtime, with 8-bit integers in the largest layers.
 
 Recordings are embedded side by side, one thread each, and never padded, so an embedding does not depend
 on what else is in the batch.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from speechkit.runtime import map_ahead, set_up_torch, threads
 from speechkit.speaker.ecapa import not_these, read_weights
 from speechkit.speaker.graph import build_graph
+
+BLOCK = 32  # recordings whose features are computed before their embeddings, on all threads too
 
 
 class OnnxEngine:
@@ -40,13 +42,14 @@ class OnnxEngine:
             raise not_these(checkpoint, e) from e
 
     def embed(self, fbanks: Iterable[torch.Tensor]) -> NDArray[np.float32]:
-        """Filter banks, each (frames, 80) → (n, 192). A single one has all threads."""
-        waiting = iter(fbanks)
-        first = list(islice(waiting, 2))
-        if len(first) == 1:
-            return _run(self._wide, first[0])
-        work = partial(_run, self._alone)
-        return np.concatenate(list(map_ahead(work, chain(first, waiting), threads())))
+        """Filter banks, each (frames, 80) → (n, 192). A single one has all threads to itself."""
+        waiting, found = iter(fbanks), []
+        while some := list(islice(waiting, BLOCK)):
+            if len(some) == 1:
+                found.append(_run(self._wide, some[0]))
+            else:
+                found += map_ahead(partial(_run, self._alone), some, threads())
+        return np.concatenate(found)
 
 
 def _run(session: Any, fbank: torch.Tensor) -> NDArray[np.float32]:
