@@ -4,7 +4,8 @@
 
 The utterances of FOLDER/asr_en are fed at their own speed, each followed by silence until the reply
 begins. Speech ends where the detector finds it in the whole recording. A turn that is decided to have
-ended before that is a false cut-off. Both loops answer by the `Tutor`.
+ended before that is cut off: inside a sentence, unless Whisper, given the whole recording, ends a
+sentence at the same word. Both loops answer by the `Tutor`.
 
 The plain loop ends a turn at the first silence of the length that ends our turns when the words sound
 finished, whatever was said; then faster-whisper recognises (int8, beam 5, as it comes), and piper-tts
@@ -84,6 +85,19 @@ def run_turn(loop: VoiceLoop, row: Row) -> Row:
     return {"heard": False, "cut_off": False, "from_end": MOST_S, "timings": {"wait": MOST_S}}
 
 
+def inside_sentence(heard: str, whole: str) -> bool:
+    """Whether `whole` goes on after the last word of `heard` without the end of a sentence."""
+    said, words = heard.split(), whole.split()
+    last = _bare(said[-1]) if said else ""
+    near = range(max(0, len(said) - 3), min(len(words), len(said) + 2))  # they may differ in a word
+    same = [i for i in near if _bare(words[i]) == last]
+    return not any(words[i].endswith((".", "?", "!")) for i in same)
+
+
+def _bare(word: str) -> str:
+    return "".join(c for c in word.lower() if c.isalnum())
+
+
 def interrupt(loop: VoiceLoop, row: Row) -> Row:
     """Somebody speaks during the reply that has begun: seconds to softer and to silent."""
     began = time.perf_counter()
@@ -136,6 +150,9 @@ def measure(rows: list[Row]) -> dict[str, Any]:
             turn = run_turn(loop, row)
             if loop.state == "replying":
                 turn["interruption"] = interrupt(loop, rows[i - 1])
+        if turn["cut_off"]:
+            whole = kit.asr.transcribe((RATE, row["samples"]), language="en").text
+            turn["inside_sentence"] = inside_sentence(turn["text"], whole)
         turn["plain_wait"] = plain.answer(row["samples"])
         turn["plain_cut_off"] = row["longest_pause"] >= taking.finished
         turns.append(turn)
@@ -148,8 +165,10 @@ def show(result: dict[str, Any]) -> None:
     whole = [turn for turn in turns if not turn["cut_off"]]
     print(f"{result['machine']}, {result['threads']} threads, {result['date']}")
     print(
-        f"{len(turns)} utterances, {sum(turn['heard'] for turn in turns)} answered; cut off too "
-        f"early: {len(turns) - len(whole)}, by the plain loop {sum(t['plain_cut_off'] for t in turns)}"
+        f"{len(turns)} utterances, {sum(turn['heard'] for turn in turns)} answered; cut off before "
+        f"their end: {len(turns) - len(whole)}, inside a sentence: "
+        f"{sum(turn.get('inside_sentence', False) for turn in turns)}; cut off by the plain loop: "
+        f"{sum(turn['plain_cut_off'] for turn in turns)}"
     )
     rows = {
         "from the decision to the first sample": [turn["timings"]["wait"] for turn in whole],

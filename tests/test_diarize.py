@@ -10,7 +10,7 @@ import speechkit as sk
 from speechkit import InputError, SpeechkitError, Turn
 from speechkit.asr.transcript import Segment, Transcript, Word
 from speechkit.speaker import assign_speakers, read_rttm, write_rttm
-from speechkit.speaker.diarization import Tuning, _best_path, _centroids, _is_heard
+from speechkit.speaker.diarization import Tuning, _best_path, _centroids, _is_heard, _resemblance
 
 RATE = 16_000
 TURNS = [Turn(0.0, 2.0, "speaker 1"), Turn(1.5, 3.25, "speaker 2"), Turn(5.0, 6.0, "speaker 1")]
@@ -224,6 +224,14 @@ def test_any_length(conversation, encoder, seconds):
     assert all(0 <= t.start < t.end <= part.duration for t in turns)
     assert turns or seconds < 1
     assert sk.diarize(sk.Audio(part.samples[: RATE // 5], RATE), encoder=encoder) == []
+
+
+def test_speech_whose_windows_are_silent_has_the_voice_of_the_nearest():
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]], "f4")
+    found = _resemblance([(0.0, 1.5), (8.0, 9.5)], scores, [(0, 60), (300, 330)], 600, Tuning())
+    assert np.isnan(found[60:300]).all()
+    assert found[:60].argmax(axis=1).max() == 0
+    assert found[300:330].argmax(axis=1).min() == 1
 
 
 def _windows_of(*directions):

@@ -51,12 +51,17 @@ def test_every_sample_is_heard(seconds):
 
 
 def test_a_frame_has_the_mean_of_its_chunks():
-    active = np.zeros((2, FRAMES, 3), bool)
-    active[0, :, 0] = active[1, :, :2] = True
-    mean = Activity([0, HOP], active).mean(active.sum(axis=2))
-    assert mean[:HOP].tolist() == [1] * HOP
-    assert set(mean[HOP:FRAMES]) == {1.5}
-    assert mean[FRAMES:].tolist() == [2] * HOP
+    active = np.zeros((3, FRAMES, 3), bool)
+    active[0, :, 0] = active[1:, :, :2] = True  # one voice, then twice two
+    activity = Activity([0, HOP, 2 * HOP], active)
+    assert (
+        activity.heard().tolist()
+        == [1] * HOP + [2] * HOP + [3] * (FRAMES - 2 * HOP) + [2] * HOP + [1] * HOP
+    )
+    count = activity.count()
+    assert count[:HOP].tolist() == [1] * HOP
+    assert set(count[2 * HOP : FRAMES]) == {2}  # of 5 / 3
+    assert set(count[FRAMES:]) == {2}
 
 
 @pytest.mark.real

@@ -62,7 +62,11 @@ SAMPLE_RATE = 16_000
 FRAME_S = FRAME / SAMPLE_RATE
 SHORTEST = 4  # frames of speech: a click is no turn
 MAX_CLUSTERED = 3000  # windows that are compared with each other; of more, evenly chosen ones
+CLEAN_S = (
+    0.5  # of a voice alone tell who it is; of less, what it says over another's voice counts too
+)
 SPARE = 10  # clusters for windows that are like no other
+BLOCK = 1000  # frames that are compared with the windows around them at once
 BATCH = 64  # windows that are embedded between two reports of progress
 
 
@@ -240,9 +244,14 @@ def _resemblance(
     """(frames, voices): the mean over the windows around a frame, the nearer ones weigh more."""
     found = np.full((frames, scores.shape[1]), np.nan)
     centres, half = np.array(windows).mean(axis=1), tuning.window / 2
-    for start, end in speech:
+    blocks = [
+        (at, min(at + BLOCK, end)) for start, end in speech for at in range(start, end, BLOCK)
+    ]
+    for start, end in blocks:
         middles = np.array([_seconds(frame) + FRAME_S / 2 for frame in range(start, end)])
         near = np.flatnonzero((centres > middles[0] - half) & (centres < middles[-1] + half))
+        if not len(near):  # its own windows are silent
+            near = np.abs(centres - middles.mean()).argmin(keepdims=True)
         away = np.abs(middles[:, None] - centres[near])
         weights = np.maximum(0.0, 1 - away / half)
         weights[np.arange(len(weights)), away.argmin(axis=1)] += 1e-3
@@ -256,8 +265,8 @@ def _votes(activity: Activity, resemblance: Array) -> Array:
     A chunk's own voices become different ones of the recording, those that they resemble most where
     they speak alone.
     """
-    votes = np.zeros((*activity.active.shape[:2], resemblance.shape[1]))
-    for start, active, vote in zip(activity.starts, activity.active, votes, strict=True):
+    votes = np.zeros(resemblance.shape)
+    for start, active in zip(activity.starts, activity.active, strict=True):
         seen = resemblance[start : start + FRAMES]
         known, alone = ~np.isnan(seen[:, 0]), active.sum(axis=1) == 1
         own, means = [], []
@@ -266,11 +275,11 @@ def _votes(activity: Activity, resemblance: Array) -> Array:
             if on.any():
                 clean = on & alone
                 own.append(voice)
-                means.append(seen[clean if clean.sum() * FRAME_S >= 0.5 else on].mean(axis=0))
+                means.append(seen[clean if clean.sum() * FRAME_S >= CLEAN_S else on].mean(axis=0))
         if own:
             for i, k in zip(*linear_sum_assignment(-np.array(means)), strict=True):
-                vote[:, k] = active[:, own[i]]
-    return activity.mean(votes)
+                votes[start : start + FRAMES, k] += active[:, own[i]]
+    return votes / activity.heard()[:, None]
 
 
 def _assign(

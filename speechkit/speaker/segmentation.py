@@ -54,18 +54,20 @@ class Activity:
     starts: list[int]
     active: NDArray[np.bool_]
 
-    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(chunks, FRAMES, ...) → (frames, ...): each frame's mean over the chunks that hear it."""
-        total = np.zeros((self.starts[-1] + FRAMES, *values.shape[2:]))
-        heard = np.zeros(len(total))
-        for start, chunk in zip(self.starts, values, strict=True):
-            total[start : start + FRAMES] += chunk
-            heard[start : start + FRAMES] += 1
-        return total / heard.reshape(-1, *[1] * (values.ndim - 2))
+    def heard(self) -> NDArray[np.intp]:
+        """How many chunks hear each frame: (frames,)."""
+        return self._add(np.ones(self.active.shape[:2], np.intp))
 
     def count(self) -> NDArray[np.intp]:
-        """How many people speak in each frame: (frames,)."""
-        return np.rint(self.mean(self.active.sum(axis=2))).astype(np.intp)
+        """How many people speak in each frame, in the mean of the chunks that hear it: (frames,)."""
+        return np.rint(self._add(self.active.sum(axis=2)) / self.heard()).astype(np.intp)
+
+    def _add(self, values: NDArray[np.intp]) -> NDArray[np.intp]:
+        """(chunks, FRAMES) → (frames,): the sum over the chunks."""
+        total = np.zeros(self.starts[-1] + FRAMES, np.intp)
+        for start, chunk in zip(self.starts, values, strict=True):
+            total[start : start + FRAMES] += chunk
+        return total
 
 
 class Segmenter(nn.Module):
