@@ -188,7 +188,8 @@ def _voices(
     edges = np.clip(np.rint(np.array(windows) / FRAME_S).astype(int), 0, len(count))
     share = (both[edges[:, 1]] - both[edges[:, 0]]) / tuning.window
     alone = share <= 1 - tuning.alone
-    chosen = embeddings[alone] if alone.sum() >= 2 * tuning.least else embeddings
+    enough = alone.sum() >= max(2 * tuning.least, speakers or 0)
+    chosen = embeddings[alone] if enough else embeddings
     centroids = _centroids(chosen, speakers, tuning)
     if not speakers and len(centroids) == 1 and both[-1] >= tuning.talk_over:
         return _centroids(chosen, 2, tuning)

@@ -12,6 +12,7 @@ pyannote/segmentation-3.0 (MIT).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,7 @@ VOICES = 3  # that are told apart in a chunk
 BATCH = 8  # chunks that are heard together
 MODEL = "segmentation-3.0"
 
+_loading = threading.Lock()
 _CLASSES = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
 SPEAKS = np.array([[voice in one for voice in range(VOICES)] for one in _CLASSES])
 _SINC, _BANDS = 251, 40  # taps of a filter; bands, each with a cosine and a sine
@@ -124,7 +126,9 @@ def load_segmenter() -> Segmenter:
     Raises:
         WeightsError: the weights can't be had or are damaged.
     """
-    return _load(hub.fetch(MODEL) / "pytorch_model.bin")
+    checkpoint = hub.fetch(MODEL) / "pytorch_model.bin"
+    with _loading:  # torch's list of what a checkpoint may name is one for all threads
+        return _load(checkpoint)
 
 
 @lru_cache(maxsize=1)
