@@ -37,9 +37,9 @@ def build_graph(weights: Weights, int8: bool) -> bytes:
 
     Args:
         weights: of speechbrain's `ECAPA_TDNN`, by name; KeyError for one that is missing.
-        int8: the layers of width 1 on 8-bit integers, weights with a scale for each output and
-            activations with one for each frame; those of the first block not, whose rounding would be
-            heard in all that follow.
+        int8: the layers of width 1 on 8-bit integers, weights with a scale for each output, activations
+            with a scale and a lowest value for each frame; those of the first block not, whose
+            rounding would be heard in all that follow.
     """
     graph = _Graph(weights, int8)
     x = graph.tdnn("fbank", "blocks.0", dilation=1)
@@ -111,17 +111,22 @@ class _Graph:
         s /= np.exp(np.log(s).mean())
         bias, matrix = bias + mean @ matrix, s[:, None] * matrix
         scale = np.abs(matrix).max(axis=0).clip(1e-12) / 127
-        integers = self.constant(np.round(matrix / scale).astype(np.int8))
+        rounded = np.round(matrix / scale)
+        integers = self.constant(rounded.astype(np.int8))
 
         even = self.op("Mul", self.op("Sub", x, self.constant(mean)), self.number(1 / s))
-        largest = self.op("ReduceMax", self.op("Abs", even), axes=[1], keepdims=1)
-        step = self.op("Mul", self.op("Max", largest, self.number(1e-9)), self.number(1 / 127))
-        steps = self.op("Add", self.op("Round", self.op("Div", even, step)), self.number(128))
-        zero = self.constant(np.array(128, np.uint8))
-        unsigned = self.op("Cast", steps, to=onnx.TensorProto.UINT8)
-        found = self.op("MatMulInteger", unsigned, integers, zero)
+        low, high = (self.op(f"Reduce{end}", even, axes=[1], keepdims=1) for end in ("Min", "Max"))
+        spread = self.op("Max", self.op("Sub", high, low), self.number(1e-9))
+        step = self.op("Mul", spread, self.number(1 / 255))
+        steps = self.op("Round", self.op("Div", self.op("Sub", even, low), step))
+        found = self.op(
+            "MatMulInteger", self.op("Cast", steps, to=onnx.TensorProto.UINT8), integers
+        )
         found = self.op("Mul", self.op("Cast", found, to=onnx.TensorProto.FLOAT), step)
-        return self.op("Add", self.op("Mul", found, self.number(scale)), self.number(bias))
+        # The steps count from the lowest value of the frame, which is added to every term.
+        lowest = self.op("Mul", low, self.number(rounded.sum(axis=0)))
+        found = self.op("Mul", self.op("Add", found, lowest), self.number(scale))
+        return self.op("Add", found, self.number(bias))
 
     def batch_norm(self, x: str, name: str) -> str:
         """As in evaluation: the statistics are the training's."""
