@@ -689,8 +689,9 @@ if __name__ == "__main__":
         print("operations {:.2f}, memory {:.2f}, seconds {:.2f}".format(*exponents[kind]))
     assert all(abs(e - 2) < 1e-6 for e in exponents["full"][:2]), "the square, counted"
     assert all(abs(e - 1) < 1e-6 for k in ("local", "linear") for e in exponents[k][:2])
-    assert 1.5 < exponents["full"][2] < 3.5, "the clock sees the square"
-    assert all(0.4 < exponents[k][2] < 1.5 for k in ("local", "linear")), "the clock sees a line"
+    if not QUICK:  # the shorter lengths are over too soon to be timed well
+        assert 1.5 < exponents["full"][2] < 3.5, "the clock sees the square"
+        assert all(0.4 < exponents[k][2] < 1.5 for k in ("local", "linear")), "and the line"
     assert clock["full"][-1] > 2 * max(clock["local"][-1], clock["linear"][-1])
 
     figure = Figure(figsize=(10, 3.8), layout="constrained")
