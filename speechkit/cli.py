@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import io
 import json
 import logging
@@ -264,8 +265,10 @@ def doctor(args: argparse.Namespace) -> Output:
 
 def demo(args: argparse.Namespace) -> Output:
     """Open the voice loop as a web page on this machine."""
+    gc.disable()  # of the many objects that Gradio makes when it is imported, few are garbage
     from speechkit.demos.voice_loop import serve
 
+    gc.enable()
     url = serve(host=args.host, port=args.port, engine=args.engine, device=args.device)
     return Output({"url": url}, "stopped")
 
