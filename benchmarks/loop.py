@@ -12,7 +12,8 @@ finished, whatever was said; then faster-whisper recognises (int8, beam 5, as it
 speaks with the same voice. Its work begins when the turn has ended, so it is timed by itself, right
 after the other's turn.
 
-At last somebody speaks during the reply: the time to the softer and to the stopped reply.
+At last somebody speaks during the reply: the time to the softer and to the stopped reply, the latter
+also from confirmed speech on, which is when the detector has heard `TurnTaking.confirm` seconds of it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from tqdm import tqdm
 import speechkit as sk
 from speechkit import hub
 from speechkit.loop import Ducked, FinalText, Interrupted, ReplyAudio, TurnTaking, VoiceLoop
+from speechkit.loop.interruption import Interruption
 from speechkit.runtime import threads
+from speechkit.vad import FRAME_S, SPEECH, SpeechDetector
 
 RATE = 16_000
 PIECE_S, MOST_S = 0.1, 15.0  # of a piece; of silence until the reply is given up
@@ -98,16 +101,32 @@ def _bare(word: str) -> str:
     return "".join(c for c in word.lower() if c.isalnum())
 
 
+def confirmed_at(samples: np.ndarray, taking: TurnTaking) -> float:
+    """The second at which there has been enough speech to ask whether somebody speaks."""
+    burst = Interruption(taking)
+    for i, probability in enumerate(SpeechDetector().feed(samples)):
+        burst.hear(probability >= SPEECH, i)
+        if burst.is_over:
+            burst.forget()
+        if burst.is_enough:
+            return (i + 1) * FRAME_S
+    return len(samples) / RATE
+
+
 def interrupt(loop: VoiceLoop, row: Row) -> Row:
     """Somebody speaks during the reply that has begun: seconds to softer and to silent."""
-    began = time.perf_counter()
     start = sk.detect_speech((RATE, row["samples"]))[0].start
+    confirmed = confirmed_at(row["samples"], TurnTaking())
     found: dict[str, float] = {}
+    began = time.perf_counter()
     for frame in at_own_speed(row["samples"], began):
         for event in loop.feed(frame):
             if isinstance(event, Ducked | Interrupted):
                 kind = type(event).__name__.lower()
-                found.setdefault(kind, time.perf_counter() - began - start)
+                now = time.perf_counter() - began
+                found.setdefault(kind, now - start)
+                if kind == "interrupted":
+                    found["from_confirmed"] = now - confirmed
         if "interrupted" in found or loop.state != "replying":
             break
     return found
@@ -183,6 +202,8 @@ def show(result: dict[str, Any]) -> None:
     stops = [turn.get("interruption", {}) for turn in turns]
     for kind in ("ducked", "interrupted"):
         rows[f"from speech during the reply: {kind}"] = [s[kind] for s in stops if kind in s] or [0]
+    silent = [s["from_confirmed"] for s in stops if "from_confirmed" in s]
+    rows["from confirmed speech: silent"] = silent or [0]
     for name, values in rows.items():
         print(
             f"{name:44} 50 % {np.median(values):6.3f} s   95 % {np.percentile(values, 95):6.3f} s"

@@ -381,7 +381,7 @@ def test_after_a_cough_the_reply_goes_on(replying) -> None:  # type: ignore[no-u
     assert of(TurnDone, events)[0].interrupted is False
     whole = len(played(room.events))
     assert whole == len(room.loop.kit.voice.synthesize(LONG).samples)
-    assert room.loop._player.underruns == 0
+    assert room.loop.underruns == 0
     loud = np.abs(of(ReplyAudio, events)[-1].audio.samples).max()
     assert loud == pytest.approx(OWN_LEVEL, rel=0.05)
 

@@ -42,6 +42,7 @@ from speechkit.loop.events import (
     TurnDone,
 )
 from speechkit.loop.heard import Heard
+from speechkit.loop.interruption import Interruption
 from speechkit.loop.player import Player
 from speechkit.loop.turn_taking import TurnTaking
 from speechkit.loop.work import Answer, Worker
@@ -113,9 +114,7 @@ class VoiceLoop:
         self._timings: dict[str, float] = {}
         self._decided_at = 0.0  # perf_counter
         self._echo = EchoGuard()
-        self._burst = self._burst_quiet = self._burst_start = 0  # frames
-        self._ducked = False
-        self._confirming: Future[bool] | None = None
+        self._burst = Interruption(self._taking)
 
     def warm_up(self) -> None:
         """Load and use all models once, so that the first turn is as quick as the next."""
@@ -201,8 +200,13 @@ class VoiceLoop:
     def _busy(self) -> bool:
         answer = self._answer
         waits = self._player.full or (answer and answer.held and not answer.decided.is_set())
-        futures = [self._guess, self._confirming, *([] if waits else self._work)]
+        futures = [self._guess, self._burst.asking, *([] if waits else self._work)]
         return any(future and not future.done() for future in futures)
+
+    @property
+    def underruns(self) -> int:
+        """How often a piece of a reply was due and not made yet: a gap within speech."""
+        return self._player.underruns
 
     @property
     def timings(self) -> dict[str, float]:
@@ -325,20 +329,20 @@ class VoiceLoop:
     def _collect(self) -> list[Event]:
         """What the threads have made known."""
         events: list[Event] = []
-        answer, guess = self._answer, self._guess
+        answer, guess, asking = self._answer, self._guess, self._burst.asking
         if guess and guess.done():
             self._guess = None
-        done = [future for future in (guess, self._confirming) if future and future.done()]
+        done = [future for future in (guess, asking) if future and future.done()]
         fault = (answer and answer.fault) or next(filter(None, (f.exception() for f in done)), None)
         if fault:
             self._abandon()
-            self.state, self._confirming = IDLE, None
+            self.state, self._burst.asking = IDLE, None
             raise fault
         if guess and guess.done() and self.state == LISTENING:
             events.append(PartialText(self._now, self.turn, *self._turn.agree(guess.result())))
         if answer and self.state in (WAITING, REPLYING):
             events += self._known(answer)
-        if self._confirming and self._confirming.done():
+        if asking and asking.done() and self._burst.is_enough:
             events += self._confirmed()
         return events + list(self._play())
 
@@ -368,8 +372,8 @@ class VoiceLoop:
             if self.state == WAITING:
                 self.state = REPLYING
                 self._timings["wait"] = time.perf_counter() - self._decided_at
-                self._burst = self._burst_quiet = 0
-                self._ducked = False
+                self._burst.forget()
+                self._burst.ducked = False
             self._echo.play(round(start * SAMPLE_RATE), audio.resample(SAMPLE_RATE).samples)
             yield ReplyAudio(self._now, self.turn, audio)
         elif self._player.is_over(self._now):
@@ -384,21 +388,15 @@ class VoiceLoop:
 
     def _listen_for_interruption(self, probability: float) -> Iterator[Event]:
         """A frame during the reply: its echo, a cough, or somebody who wants to speak."""
-        taking = self._taking
-        if speech := probability >= SPEECH:
-            if not self._burst:
-                self._burst_start = self._clock - 1
-            self._burst, self._burst_quiet = self._burst + 1, 0
-        else:
-            self._burst_quiet += 1
-        spoken = self._burst * FRAME_S
-        if spoken >= taking.duck and not self._ducked:
-            self._ducked = True
-            self._player.soften(taking.softer)
+        burst, speech = self._burst, probability >= SPEECH
+        burst.hear(speech, self._clock - 1)
+        if burst.seconds >= self._taking.duck and not burst.ducked:
+            burst.ducked = True
+            self._player.soften(self._taking.softer)
             yield Ducked(self._now, self.turn)
-        if speech and spoken >= taking.confirm and self._confirming is None:
-            self._confirming = self._worker.is_somebody(np.concatenate(self._burst_frames()))
-        if self._burst and self._burst_quiet * FRAME_S >= taking.forget and not self._confirming:
+        if burst.is_to_be_asked:
+            burst.ask(self._worker.is_somebody(np.concatenate(self._burst_frames())))
+        if burst.is_over:
             yield from self._resume()
 
     def _is_echo(self) -> bool:
@@ -408,15 +406,13 @@ class VoiceLoop:
 
     def _burst_frames(self) -> list[Samples]:
         """From a little before the first frame of speech that is no echo."""
-        count = self._clock - self._burst_start + round(BEFORE_S / FRAME_S)
+        count = self._clock - self._burst.start + round(BEFORE_S / FRAME_S)
         return list(self._recent)[-count:]
 
     def _confirmed(self) -> Iterator[Event]:
         """The answer whether somebody speaks."""
-        assert self._confirming is not None
-        confirming, self._confirming = self._confirming, None
-        somebody = confirming.result()
-        if self.state != REPLYING:
+        somebody = self._burst.answer()
+        if self.state != REPLYING or somebody is None:
             return
         if not somebody:
             yield from self._resume()
@@ -424,14 +420,14 @@ class VoiceLoop:
         frames = len(self._burst_frames())
         yield Interrupted(self._now, self.turn)
         yield TurnDone(self._now, self.turn, self.timings, interrupted=True)
-        self._ducked = False
+        self._burst.ducked = False
         self._abandon(self._answer.up_to(self._player.given) if self._answer else "")
         yield self._begin(max(0, frames - round(BEFORE_S / FRAME_S)))
 
     def _resume(self) -> Iterator[Event]:
         """It was nothing."""
-        self._burst = self._burst_quiet = 0
-        if self._ducked:
-            self._ducked = False
+        self._burst.forget()
+        if self._burst.ducked:
+            self._burst.ducked = False
             self._player.soften(1.0)
             yield Resumed(self._now, self.turn)

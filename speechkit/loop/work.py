@@ -103,8 +103,8 @@ class Worker:
         """The words so far."""
         return self._hearing.submit(self._words, samples)
 
-    def is_somebody(self, samples: Samples) -> Future[bool]:
-        """Whether somebody else than the loop itself says something."""
+    def is_somebody(self, samples: Samples) -> Future[bool | None]:
+        """Whether somebody else than the loop itself says something; None without a word so far."""
         return self._hearing.submit(self._is_somebody, samples)
 
     def answer(
@@ -149,10 +149,12 @@ class Worker:
         audio = SAMPLE_RATE, samples
         return self.kit.asr.transcribe(audio, language=self.language, retry=False).text
 
-    def _is_somebody(self, samples: Samples) -> bool:
+    def _is_somebody(self, samples: Samples) -> bool | None:
         own = similarity(self._own_voice(), self.kit.encoder.embed((SAMPLE_RATE, samples)))
         log.debug("somebody speaks during the reply; cosine to its own voice %.2f", own)
-        return own < OWN and any(map(str.isalnum, self._words(samples)))
+        if own >= OWN:
+            return False
+        return any(map(str.isalnum, self._words(samples))) or None
 
     def _own_voice(self) -> Embedding:
         """Of the kit's voice, made once."""
