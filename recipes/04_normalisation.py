@@ -271,7 +271,7 @@ if __name__ == "__main__":
     quiet, loud = torch.randn(1, 3, FRAMES), torch.randn(1, 3, FRAMES) + 5
     apart = {}
     for name, norm in (("in training", BatchNorm(3)), ("in use", BatchNorm(3).eval())):
-        apart[name] = float(norm(loud).mean() - norm(quiet).mean())
+        apart[name] = (norm(loud).mean() - norm(quiet).mean()).item()
         print(f"batch of 1, {name}: two recordings 5 apart come out {apart[name]:.4f} apart")
     assert abs(apart["in training"]) < 1e-4 < 4.9 < apart["in use"], "the level should vanish"
     try:

@@ -241,7 +241,7 @@ if __name__ == "__main__":
 LOW = 0.1  # nats
 
 if __name__ == "__main__":
-    LONGEST, STEPS = (5, 120) if QUICK else (6, 500)
+    LONGEST, STEPS = (4, 100) if QUICK else (6, 500)
     steps_to_low, written_right = {}, {}
     for name, left_out in (("with", frozenset()), ("without", frozenset({"causal"}))):
         model = transformer.new_model(SIZE)

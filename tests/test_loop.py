@@ -419,6 +419,37 @@ def test_noise_that_holds_no_words_does_not_stop_the_reply(replying) -> None:  #
     assert of(Resumed, events)
 
 
+def test_words_that_are_not_there_at_once_still_stop_the_reply(replying) -> None:  # type: ignore[no-untyped-def]
+    words = ["Please go on.", "", "Wait, please."]
+    room = replying(kit=ScriptedKit(script=lambda *_: say(words[0])))
+    words.pop(0)
+    calls = []
+    words_of = room.loop._worker._words
+
+    def heard(samples: np.ndarray) -> str:
+        calls.append(len(samples))
+        found = words_of(samples)
+        if len(words) > 1:
+            words.pop(0)
+        return found
+
+    room.loop._worker._words = heard
+    events = room.hear(signal([4, 5, 6]))
+    assert len(of(Ducked, events)) == len(of(Interrupted, events)) == 1
+    assert not of(Resumed, events)
+    assert calls[1] > calls[0]
+
+
+def test_too_little_speech_does_not_stop_the_reply_whatever_it_says(replying) -> None:  # type: ignore[no-untyped-def]
+    room = replying(kit=ScriptedKit(script=lambda *_: say("Hm.")))
+    sound = 0.9 * np.sin(np.arange(round(0.35 * RATE)) * 0.3).astype(np.float32)
+    events = room.hear(np.concatenate([sound, signal(9.0)]))
+    assert [type(e) for e in events if isinstance(e, Ducked | Resumed | Interrupted)] == [
+        Ducked,
+        Resumed,
+    ]
+
+
 @pytest.mark.parametrize("delay_s", [0.05, 0.2, 0.45])
 def test_its_own_echo_changes_nothing(make, monkeypatch, delay_s: float) -> None:  # type: ignore[no-untyped-def]
     # So sensitive a detector takes the echo for speech.

@@ -48,7 +48,7 @@ class Interruption:
     @property
     def is_to_be_asked(self) -> bool:
         """Whether it has lasted long enough to ask whether somebody speaks."""
-        return self.asking is None and self.seconds >= self._ask_at
+        return bool(self._frames) and self.asking is None and self.seconds >= self._ask_at
 
     @property
     def is_enough(self) -> bool:

@@ -28,7 +28,7 @@ class TurnTaking:
         longest: a turn that lasts longer is ended.
         step: between partial texts.
         duck: of speech during a reply, to make the reply softer.
-        confirm: of speech during a reply, to ask whether it is speech and not the reply's own echo.
+        confirm: of speech during a reply, to stop it if words are in it and it is not its own echo.
         forget: silence after which a reply that was ducked goes on.
         lead: how far ahead the reply is handed out.
         softer: factor of a ducked reply.
