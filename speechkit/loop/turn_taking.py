@@ -41,7 +41,7 @@ class TurnTaking:
     trailing: float = 1.5
     longest: float = 60.0
     step: float = 0.8
-    duck: float = 0.06
+    duck: float = 0.03
     confirm: float = 0.4
     forget: float = 0.35
     lead: float = 0.15
