@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 import speechkit as sk
 
 T = TypeVar("T")
+log = logging.getLogger("speechkit")
 
 
 @dataclass
@@ -73,7 +75,10 @@ class Held(Generic[T]):
             entry = self._entries.pop(key, None)
         if entry:
             with entry.lock:
-                self._end(entry.thing)
+                try:
+                    self._end(entry.thing)
+                except Exception:
+                    log.exception("what was held could not be ended")
 
     def close(self) -> None:
         """End all."""

@@ -8,9 +8,9 @@ Training: optimisers, schedules, when to stop
 :Takes: 35 s (15 s with ``--quick``) on two cores, weights fetched before
 
 An optimiser turns the slope of the loss into a step of the weights. Gradient descent steps against the
-slope, momentum averages the slopes of the past, and Adam also divides by their size. How large the
-steps are, how that changes over time, and when to stop is decided outside the optimiser. Each part is
-written out here and compared with torch's, then measured on spoken digits.
+slope, momentum adds up the slopes of the past, and Adam divides their mean by their size. How large
+the steps are, how that changes over time, and when to stop is decided outside the optimiser. Each part
+is written out here and compared with torch's, then measured on spoken digits.
 """
 
 import math
@@ -35,8 +35,8 @@ State = dict[str, Tensor]
 #
 # SGD steps against the gradient. Momentum steps against a running sum of gradients, so that what keeps
 # its direction grows and what swings to and fro cancels. Adam divides the mean of the gradients by
-# the root of the mean of their squares, so every weight moves by about the learning rate. AdamW is
-# Adam that also shrinks the weights, by a share that does not depend on the gradient.
+# the root of the mean of their squares, so a weight moves by hardly more than the learning rate. AdamW
+# is Adam that also shrinks the weights, by a share that does not depend on the gradient.
 #
 # .. math::
 #
@@ -205,7 +205,7 @@ if __name__ == "__main__":
     }
     needed = {name: steps_needed(name, rate) for name, rate in best_rates.items()}
     print("steps to a ten-thousandth of the loss, each at its best rate of four:", needed)
-    assert needed["momentum"] < needed["SGD"] / 2, "momentum should shorten the valley"
+    assert max(needed["momentum"], needed["Adam"]) < needed["SGD"] / 2, "both shorten the valley"
     keep_picture(draw_ways(best_rates), "training_ways")
 
 # %%
@@ -247,7 +247,7 @@ if __name__ == "__main__":
     assert scale_difference < 1e-5, "the scale should cancel"
     assert (first_step - 0.1).abs().max() < 1e-6, "the first step is not the rate"
     assert coupled[1] - coupled[0] > 0.2, "large gradients should protect from decay"
-    assert abs(decoupled[1] - decoupled[0]) < 0.05, "all should shrink alike"
+    assert (decoupled - (1 - 0.003 * 0.3) ** 300).abs().max() < 0.05, "all should shrink alike"
 
 # %%
 # Schedules and warm-up
@@ -265,7 +265,7 @@ if __name__ == "__main__":
 
 
 def share_of_rate(k: int, steps: int, warm: int) -> float:
-    """Linear up in `warm` steps, then half a cosine down to zero at the last of `steps`."""
+    """Linear up in `warm` steps, then half a cosine down to zero after `steps`."""
     return k / warm if k < warm else (1 + math.cos(math.pi * (k - warm) / (steps - warm))) / 2
 
 
@@ -310,6 +310,7 @@ if __name__ == "__main__":
         )
     assert schedule_difference < 1e-9, "the schedule is not torch's"
     assert abs(trembling["constant"] - 0.1 / (2 - 0.1)) < 0.01, "the noise leaves rate / (2 - rate)"
+    assert trembling["constant, a tenth"] < trembling["constant"] / 3, "a larger rate trembles more"
     assert trembling["cosine"] < trembling["constant, a tenth"], "lowering should bring it to rest"
     assert steps_of_adam[1][0] < steps_of_adam[50][0] - 0.1, "the first step should know least"
     assert steps_of_adam[1][1] > 2 * steps_of_adam[50][1], "and be the longest"
@@ -319,8 +320,8 @@ if __name__ == "__main__":
 # -----------------------
 #
 # Clipping shortens a gradient that is longer than a limit and keeps its direction. One broken recording
-# can have a gradient a thousand times the usual. Without clipping that one step throws SGD far away;
-# with it, the step is as long as any other.
+# can have a gradient thousands of times the usual. Without clipping that one step throws SGD far
+# away; with it, the step is no longer than the limit allows.
 #
 # .. math:: g \leftarrow g \cdot \min\bigl(1,\; c / \lVert g \rVert\bigr)
 
@@ -367,7 +368,7 @@ Part = tuple[Tensor, Tensor]  # features [utterances, numbers], digits [utteranc
 
 
 def utterance(voice: "sk.Voice", word: str, take: int, speed: float) -> sk.Audio:
-    """One word, by a voice that speed makes higher or lower, at 0 dB above noise."""
+    """One word, by a voice that speed makes higher or lower, in noise as loud as itself."""
     from speechkit.augment import add_noise, change_speed
 
     noise = np.random.default_rng(take).normal(size=RATE).astype(np.float32)
@@ -409,10 +410,11 @@ if __name__ == "__main__":
 # Optimisers and seeds, compared
 # ------------------------------
 #
-# Optimisers can be compared fairly only at their own best learning rates, and over several seeds. The
-# same seed gives the same numbers to the last bit. Other seeds give other starts and other batches,
-# and the spread between them says which differences mean something: here the four optimisers differ
-# by no more than their seeds. The rate is chosen on the validation part.
+# Optimisers can be compared fairly only at their own best learning rates, and over several seeds. On
+# one machine the same seed gives the same numbers to the last bit. Other seeds give other starts and
+# other batches, and the spread between them says which differences mean something. Here Adam's training
+# loss falls lower than that of SGD with every seed, but the validation losses of the four optimisers
+# differ by no more than those of their seeds. The rate is chosen on the validation part.
 
 
 class Run:
@@ -503,9 +505,13 @@ if __name__ == "__main__":
     )
     between_optimisers = max(means.values()) - min(means.values())
     print(f"spread between seeds {between_seeds:.3f}, range of means {between_optimisers:.3f}")
-    assert between_seeds > 0, "other seeds should give other results"
+    last = {name: [run.train[-1] for run in several] for name, several in runs.items()}
+    print(f"training loss at the end: SGD {min(last['SGD']):.4f} at least,", end=" ")
+    print(f"Adam {max(last['Adam']):.4f} at most")
+    assert between_seeds > 0.001, "other seeds should give other results"
     assert between_optimisers < 2 * between_seeds, "the optimisers should not differ by more"
-    assert max(means.values()) < math.log(10) / 1.5, "all should learn something"
+    assert max(last["Adam"]) < min(last["SGD"]), "Adam should fit the training part more closely"
+    assert max(means.values()) < math.log(10) / 3, "all should learn"
     keep_picture(draw_optimisers(runs), "training_optimisers")
 
 # %%
@@ -517,7 +523,8 @@ if __name__ == "__main__":
 # the validation loss has not fallen for some epochs, the patience, and takes the weights of the best
 # epoch. The test part is looked at once, after that.
 #
-# Below, half of the digits' training labels are drawn at random, which makes learning by heart hurt.
+# Below, about half of the digits' training labels are drawn at random, which makes learning by heart
+# hurt.
 
 
 def stop_at(losses: list[float], patience: int) -> tuple[int, int]:
@@ -549,14 +556,13 @@ if __name__ == "__main__":
     generator = torch.Generator().manual_seed(1)
     drawn = torch.rand(len(y), generator=generator) < 0.5  # so that learning by heart hurts
     noisy_labels = torch.where(drawn, torch.randint(10, (len(y),), generator=generator), y)
-    long = Run("Adam", 0.01, 0, 80, ((x, noisy_labels), valid_part))
+    data = (x, noisy_labels), valid_part
+    long = Run("Adam", 0.01, 0, 80, data)
     kept, ended = stop_at(long.valid, patience=10)
-    at_end = judge(long.network, test_part)
-    long.network.load_state_dict(long.best)
-    at_best = judge(long.network, test_part)
-    print(
-        f"kept the weights of epoch {kept}, would have stopped in epoch {ended} of {len(long.valid)}"
-    )
+    stopped = Run("Adam", 0.01, 0, ended, data)  # the same seed: the same epochs, as far as it goes
+    stopped.network.load_state_dict(stopped.best)
+    at_end, at_best = judge(long.network, test_part), judge(stopped.network, test_part)
+    print(f"kept the weights of epoch {kept}, stopped in epoch {ended} of {len(long.valid)}")
     print(f"test loss with them {at_best[0]:.3f}, {at_best[1]:.0%} right;", end=" ")
     print(f"at the end {at_end[0]:.3f}, {at_end[1]:.0%} right")
     assert long.train[-1] < long.train[kept - 1], "training loss should go on falling"
@@ -602,9 +608,9 @@ if __name__ == "__main__":
 
     x, y = test_part
     with torch.no_grad():
-        exact = long.network(x)
+        exact = stopped.network(x)
         with torch.autocast("cpu", torch.bfloat16):
-            mixed = long.network(x)
+            mixed = stopped.network(x)
     logit_error = float((mixed.float() - exact).norm() / exact.norm())
     same_answers = float((mixed.argmax(dim=1) == exact.argmax(dim=1)).float().mean())
     print(
@@ -668,4 +674,6 @@ if __name__ == "__main__":
 # - Kingma, Ba, 2015: Adam: A Method for Stochastic Optimization.
 # - Loshchilov, Hutter, 2017: SGDR: Stochastic Gradient Descent with Warm Restarts.
 # - Micikevicius et al., 2018: Mixed Precision Training.
+# - Kalamkar et al., 2019: A Study of BFLOAT16 for Deep Learning Training.
 # - Loshchilov, Hutter, 2019: Decoupled Weight Decay Regularization.
+# - Liu et al., 2020: On the Variance of the Adaptive Learning Rate and Beyond.

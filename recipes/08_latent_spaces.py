@@ -106,6 +106,8 @@ if __name__ == "__main__":
 #
 # With fewer recordings than numbers :math:`S_w` has no inverse: so first PCA, then this. And with
 # few recordings it finds separations that are not there, so it is judged on sentences it never saw.
+# There it loses its lead, and PCA does no worse: the speed of the tape is where most variance lies.
+# The toy at the end has its classes where least variance lies, and there PCA finds nothing.
 
 BEFORE = 6  # axes of PCA that LDA may use
 
@@ -157,8 +159,9 @@ if __name__ == "__main__":
     }
     for name, (known, new) in apart.items():
         print(f"{name}: variance between over within: {known:.1f}; on unseen sentences {new:.1f}")
-    assert apart["LDA"][0] > apart["PCA"][0], "LDA maximises what is measured"
-    assert apart["LDA"][1] < apart["LDA"][0], "and is too hopeful about it"
+    assert apart["LDA"][0] > 2 * apart["PCA"][0], "LDA looks for what is measured"
+    assert apart["LDA"][1] < 0.8 * apart["LDA"][0], "and is too hopeful about it"
+    assert apart["PCA"][1] > 0.8 * apart["LDA"][1], "here PCA's axes separate new sentences too"
 
     two = np.arange(200) % 2  # a toy: wide in one direction, two classes along the other
     wide = np.random.default_rng(0).normal(size=(200, 2)) * [10, 1] + np.outer(two, [0, 4])
@@ -172,9 +175,9 @@ if __name__ == "__main__":
 #
 # t-SNE draws a map in which neighbours stay neighbours. It gives every pair of points a probability
 # of being neighbours, once in the data and once on the map, and moves the points of the map until
-# the two distributions agree. On the map the probability falls off slowly, with heavy tails, so
-# that points that are not neighbours can be pushed far apart. Distances between clusters and their
-# sizes mean nothing afterwards, and new points can't be placed.
+# the two distributions agree as well as they can. On the map the probability falls off slowly, with
+# heavy tails, so that points that are not neighbours can be pushed far apart. Distances between
+# clusters and their sizes mean nothing afterwards, and new points can't be placed.
 #
 # .. math::
 #
@@ -187,6 +190,10 @@ if __name__ == "__main__":
 # two to the power of the entropy of :math:`p_{\cdot | i}`. UMAP is a relative: it builds a graph of
 # nearest neighbours and lays it out by attraction along edges and repulsion of random pairs. It is
 # faster on many points and can place new ones; what is said about distances holds for it too.
+#
+# On a few dozen points the plane of PCA can be as good a map: it has the larger loss, but by
+# trustworthiness, which is 1 where all neighbours on the map are neighbours in the data, both are
+# about equal.
 
 
 def neighbour_probabilities(x: Array, perplexity: float) -> Array:
@@ -232,7 +239,9 @@ if __name__ == "__main__":
         name: round(float(trustworthiness(vectors, y, n_neighbors=5)), 3)
         for name, y in (("PCA", plane), ("t-SNE", chart))
     }
-    print(f"neighbours on the map that are neighbours in the data (trustworthiness): {trust}")
+    print(f"trustworthiness of the maps, 1 at best: {trust}")
+    assert min(trust.values()) > 0.85, "both maps keep neighbours; a map at random has 0.5"
+    assert abs(trust["PCA"] - trust["t-SNE"]) < 0.06, "the plane is as good a map here"
 
     rng = np.random.default_rng(0)
     three = rng.normal(size=(90, 10)) + np.repeat([0, 12, 60], 30)[:, None] * np.eye(10)[0]
@@ -346,7 +355,9 @@ if __name__ == "__main__":
         )
     elbo_difference = max(abs(gap - kl) for gap, kl in gaps)
     assert elbo_difference < 1e-5, "the gap is the divergence from the posterior"
-    assert abs(gaps[2][0]) < 1e-5 < 0.1 < gaps[0][0], "tight at the posterior alone"
+    assert abs(gaps[2][0]) < 1e-5 < 0.1 < min(gaps[0][0], gaps[1][0]), (
+        "tight at the posterior alone"
+    )
 
 # %%
 # The reparametrisation trick
@@ -384,10 +395,10 @@ if __name__ == "__main__":
     by_score = (codes**2 * (codes - mu) / spread**2).detach()[:, 0]
     gradient = {
         "known": 2 * mean,
-        "through": float(through.mean()),
-        "score": float(by_score.mean()),
+        "through": round(float(through.mean()), 4),
+        "score": round(float(by_score.mean()), 4),
     }
-    scatter = {"through": float(through.std()), "score": float(by_score.std())}
+    scatter = {k: round(float(v.std()), 3) for k, v in (("through", through), ("score", by_score))}
     print(f"gradient by the mean {gradient}; deviation of one estimate {scatter}")
     print(f"gradient by the deviation {to_sigma:.4f}, known {2 * spread}")
     assert abs(gradient["through"] - 2 * mean) < 0.03, "the trick is not biased"
@@ -405,7 +416,8 @@ if __name__ == "__main__":
 # them: the posterior collapses to the prior, and every input is restored as the mean.
 #
 # Samples are judged by the Fréchet distance to real patches the training never saw: both sets are
-# projected to eight axes of PCA and summarised by mean and covariance.
+# projected to eight axes of PCA and summarised by mean and covariance (Heusel et al., 2017, do so
+# with pictures).
 #
 # .. math::
 #
@@ -446,7 +458,7 @@ BETAS = (None, 1.0, 10.0, 1000.0)  # None: the autoencoder
 if __name__ == "__main__":
     parts = patches(spoken[:-2])
     centre, scale = parts.mean(dim=0), parts.std()
-    known, new = ((patches(some) - centre) / scale for some in (spoken[:-2], spoken[-2:]))
+    known, new = ((some - centre) / scale for some in (parts, patches(spoken[-2:])))
     sample_axes, _ = pca(known.numpy(), LATENT)
     by_pca = float(((new.numpy() - new.numpy() @ sample_axes.T @ sample_axes) ** 2).mean())
     floor = frechet(known.numpy() @ sample_axes.T, new.numpy() @ sample_axes.T)
@@ -474,11 +486,14 @@ if __name__ == "__main__":
         )
         print("" if beta is None else f"; KL {nats[beta]:.1f} nats, {alive[beta]} numbers in use")
     assert sampled[1.0] < sampled[None], "the decoder knows the prior's codes"
-    assert sampled[10.0] < 0.85 * sampled[None], "better, the nearer the clouds lie to it"
-    assert restored[1000.0] > restored[10.0] > restored[1.0] - 0.02, "order is paid for"
+    assert sampled[10.0] < 0.85 * sampled[None], "still better, the nearer the clouds lie to it"
+    assert sampled[10.0] < sampled[1.0], "than with a smaller weight too"
+    assert restored[1000.0] > 1.5 * restored[10.0], "order is paid for"
+    assert restored[10.0] > restored[1.0], "from a weight of 10 on it shows"
+    assert abs(restored[1000.0] / float((new**2).mean()) - 1) < 0.1, "all are restored as the mean"
     assert QUICK or restored[None] < by_pca, "with bends it follows more than straight axes do"
     assert nats[1.0] > nats[10.0] > nats[1000.0], "the weight presses on the divergence"
-    assert alive[1000.0] < alive[1.0], "numbers not worth their nats are given up"
+    assert alive[1000.0] == 0 < alive[1.0], "numbers not worth their nats are given up"
 
 # %%
 # Is it fair to draw the autoencoder's codes from a standard normal distribution that it was never
@@ -495,7 +510,8 @@ if __name__ == "__main__":
         repaired = coders[None].decoder(codes.mean(dim=0) + code @ root.T)
     sampled_repaired = frechet(repaired.numpy() @ sample_axes.T, new.numpy() @ sample_axes.T)
     print(f"the autoencoder with a normal distribution fitted to its codes: {sampled_repaired:.1f}")
-    assert sampled_repaired < sampled[None], "it helps to know where the codes lie"
+    assert sampled_repaired < 0.8 * sampled[None], "it helps to know where the codes lie"
+    assert sampled_repaired < min(sampled[1.0], sampled[10.0]), "even more than a prior does"
 
 # %%
 # Between two sounds
@@ -505,6 +521,7 @@ if __name__ == "__main__":
 # latent space the way has no jumps, and what lies between two sounds is like a sound. Mixing the two
 # spectrograms in place of the codes gives both at once, one fading into the other.
 #
+# The number below tells of jumps alone. Whether it is like a sound, the ear and the pictures tell.
 # The patches are made audible by the pseudo-inverse of the mel filters and Griffin-Lim, which finds
 # phases that fit the magnitudes. The sound goes from one patch to another in nine steps.
 
@@ -543,7 +560,7 @@ if __name__ == "__main__":
             steps[beta] = float(moved.max() / moved.mean())
     between = (way * scale + centre).unflatten(1, (VITS_MELS, FRAMES))
     print(f"largest step over mean step: autoencoder {steps[None]:.2f}, VAE {steps[1.0]:.2f}")
-    assert steps[1.0] < 3, "the way has no jump"
+    assert steps[1.0] < 2, "the way has no jump; with a single one it would be 8"
     sound = heard(between)
     expected = len(between) * FRAMES * VITS_HOP / VITS_RATE
     print(f"{len(between)} patches, {sound.duration:.2f} s of sound")
@@ -579,7 +596,7 @@ def draw_patches(rows: dict[str, Tensor]) -> Figure:
                 mel.numpy(), origin="lower", aspect="auto", extent=extent, vmin=-11.5, vmax=1
             )
             axes.set(xticks=[], yticks=[])
-        line[0].set(ylabel=f"{name}\nmel band")
+        line[0].set(yticks=[0, 40, 80], ylabel=f"{name}\nmel band")
     for axes in grid[-1]:
         axes.set(xticks=[0, 100], xlabel="time, ms")
     figure.colorbar(image, ax=grid, label="ln of the mel magnitude")
@@ -643,12 +660,16 @@ if __name__ == "__main__":
 # Papers
 # ------
 #
+# - Williams, 1992: Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement
+#   Learning (the score function).
 # - van der Maaten, Hinton, 2008: Visualizing Data using t-SNE.
 # - Kingma, Welling, 2014: Auto-Encoding Variational Bayes.
 # - Rezende, Mohamed, Wierstra, 2014: Stochastic Backpropagation and Approximate Inference in Deep
 #   Generative Models.
 # - Higgins et al., 2017: beta-VAE: Learning Basic Visual Concepts with a Constrained Variational
 #   Framework.
+# - Heusel et al., 2017: GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
+#   Equilibrium (the Fréchet distance of samples).
 # - McInnes, Healy, Melville, 2018: UMAP: Uniform Manifold Approximation and Projection for
 #   Dimension Reduction.
 # - Kim, Kong, Son, 2021: Conditional Variational Autoencoder with Adversarial Learning for

@@ -6,7 +6,7 @@ Attention, masks and positions
     :math:`\sqrt{d_k}`), 7 (who asks and who answers in cross-attention), 10 (why positions, why
     added), 23 (what leaks without each mask)
 :Needs: no weights; the classes of ``10_transformer.py``
-:Takes: about 2 min (30 s with ``--quick``) on two cores, weights fetched before
+:Takes: about 2 min (20 s with ``--quick``) on two cores, weights fetched before
 
 The Transformer's parts look like conventions: a root here, a mask there, a table of sines added to
 everything. Each of them answers a failure. This recipe takes them out one at a time and measures

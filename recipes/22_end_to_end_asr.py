@@ -5,7 +5,7 @@ End-to-end recognition: CTC from scratch
 :Answers: questions 22 (what end-to-end training means for speech, and how to build it), 3 (loss
     functions: CTC)
 :Needs: the voice ``en_US-joe-medium``
-:Takes: about 1.5 min (30 s with ``--quick``) on two cores, weights fetched before
+:Takes: about 40 s (15 s with ``--quick``) on two cores, weights fetched before
 
 An end-to-end recogniser is one network that is trained on pairs of sound and text alone, with one
 loss that compares what it writes with what was said. The difficulty is time: a recording has a
@@ -383,13 +383,13 @@ if __name__ == "__main__":
 # The network
 # -----------
 #
-# The network turns frames of sound into probabilities of characters. Convolutions look at a third
-# of a second around each frame and keep every fourth, so 25 times a second the network names a
-# symbol. A recurrent layer in both directions can then add what was heard before and what comes
+# The network turns frames of sound into probabilities of characters. Convolutions look at three
+# tenths of a second around each frame and keep every fourth, so 25 times a second the network names
+# a symbol. A recurrent layer in both directions can then add what was heard before and what comes
 # after.
 #
-# It is built in two forms, with and without the recurrent layer. The one without decides from the
-# sound of a word alone.
+# It is built in two forms, with and without the recurrent layer. The one without decides from those
+# three tenths of a second alone, which are about a word.
 
 WIDTH, MELS, KEEPS = 64, 80, 4  # channels, mel bands, every which frame is kept
 
@@ -447,8 +447,9 @@ if __name__ == "__main__":
 # Training
 # --------
 #
-# Training draws a few recordings, lets the network name symbols, and lowers the CTC loss of the
-# right texts. Nothing tells it where in the sound a character lies.
+# Training draws a few recordings, hides pieces of their time and bands, lets the network name
+# symbols, and lowers the CTC loss of the right texts. Nothing tells it where in the sound a character
+# lies.
 
 
 def draw_batch(
@@ -634,19 +635,37 @@ if __name__ == "__main__":
     assert likely["ate", "eight"] > 100 * likely["ate", "ate"], "numbers follow verbs"
 
 # %%
+# The choice between words that sound alike, with a sound that is made for it: each frame is sure of
+# its symbol but for two, where "blue" is a little more probable than "blew". The lexicon has both
+# words, so it writes the more probable one. The bigram knows that a verb comes here.
+
+if __name__ == "__main__":
+    unsure = F.one_hot(encode("tom blue two bel-ls"), len(SYMBOLS)) * 0.9 + 0.001
+    for frame, (one, other) in ((6, "ue"), (7, "ew")):
+        unsure[frame, encode(one + other)] = torch.tensor([0.55, 0.45])
+    choices = {
+        how: beam_search(unsure.log(), 8, bigram.scorer(weight, 0.0))[0][0]
+        for how, weight in (("lexicon", 0.0), ("bigram", 1.0))
+    }
+    print("blue or blew:", choices)
+    assert choices["lexicon"] == "tom blue two bells", "a lexicon can't choose"
+    assert choices["bigram"] == "tom blew two bells", "a verb follows the subject"
+
+# %%
 # What the language model is worth
 # --------------------------------
 #
 # A recogniser is judged by its errors on sentences that it has not seen. The edits, the fewest
 # characters or words to insert, delete or replace, are divided by the length of what was said. A
-# lexicon mends words that are none; only the language model can choose between words that sound
-# alike.
+# lexicon mends words that are none. Between words that sound alike only the words around can choose:
+# a language model knows them, and so does a network that hears the context.
 #
 # Below, each network is decoded in four ways. Beside them stands what can be had without listening:
 # always the sentence that fits the training texts best. The beam without a language model hardly
 # changes what greedy decoding writes. The lexicon removes words that are none. The bigram repairs
-# words that are spelled right and make no sense in their place. Some mistakes of the network without
-# context are pieces of two spellings: one frame does not know what the other has decided.
+# some words that are spelled right and make no sense in their place. Without it, the network with
+# context writes more of the words that sound alike right than the one without. Some mistakes of the
+# network without context are pieces of two words run together.
 
 
 def edits(wanted: Sequence[str], got: Sequence[str]) -> int:
@@ -674,9 +693,9 @@ ALIKE = {"ate", "eight", "blew", "blue"}
 
 
 def right_alike(wanted: list[str], got: list[str]) -> float:
-    """Of the words that sound alike, the share written right, where the number of words is."""
+    """Of the words that sound alike, the share written right and in a text of as many words."""
     pairs = [(a, b.split()) for a, b in zip(map(str.split, wanted), got, strict=True)]
-    hits = [w == b[i] for a, b in pairs for i, w in enumerate(a) if w in ALIKE and len(a) == len(b)]
+    hits = [len(a) == len(b) and w == b[i] for a, b in pairs for i, w in enumerate(a) if w in ALIKE]
     return sum(hits) / len(hits)
 
 
@@ -710,29 +729,31 @@ if __name__ == "__main__":
     pairs = [(a, b) for got in heard.values() for a, b in zip(test_texts, got, strict=True)]
     assert all(edits(a, b) == edit_distance(a, b) for a, b in pairs), "not torchaudio's edits"
     alike = {
-        how: right_alike(test_texts * 2, heard["local", how] + heard["with context", how])
+        how: [right_alike(test_texts, heard[name, how]) for name in models]
         for how in ("beam, lexicon", "beam, bigram")
     }
-    for how, share in alike.items():
-        print(f"of ate, eight, blew and blue right, {how}: {100 * share:.0f} %")
+    for how, (local, context) in alike.items():
+        print(f"of ate, eight, blew and blue right, {how}: ", end="")
+        print(f"local {100 * local:.0f} %, with context {100 * context:.0f} %")
     mean = {
         how: [sum(rates[name, how][unit] for name in models) / 2 for unit in (0, 1)]
         for how in ("greedy", *languages)
     }
     assert mean["greedy"][0] < rates["deaf", "constant"][0] * 2 / 3, "the networks should hear"
-    assert abs(mean["beam"][0] - mean["greedy"][0]) < 5, "adding up paths changes little"
-    assert mean["beam, lexicon"][1] < mean["greedy"][1], "a lexicon helps"
+    assert abs(mean["beam"][0] - mean["greedy"][0]) < 3, "adding up paths changes little"
+    assert mean["beam, lexicon"][1] < 0.8 * mean["greedy"][1], "a lexicon helps"
     assert mean["beam, bigram"][1] < mean["beam, lexicon"][1], "a bigram helps more"
     if not QUICK:  # four sentences are too few to tell
-        assert alike["beam, bigram"] > alike["beam, lexicon"], "a lexicon cannot choose"
+        assert sum(alike["beam, bigram"]) > sum(alike["beam, lexicon"]), "a bigram helps to choose"
+        assert alike["beam, lexicon"][1] > alike["beam, lexicon"][0] + 0.1, "and so does context"
 
 # %%
 # Spikes
 # ------
 #
 # For the CTC loss it does not matter how long a character lasts, only that it comes. So a network
-# trained with it names a character in a frame or a few, however long it sounds, and says blank in
-# the rest. The more frames there are for each character, the more of them are blank: the output
+# that has many frames for each character names it in one or a few of them, however long it sounds,
+# and says blank in the rest. The more frames there are, the more of them are blank: the output
 # becomes a row of spikes.
 #
 # A toy isolates this: a free table of logits, all zero at first, is trained to write four labels.
@@ -900,6 +921,8 @@ if __name__ == "__main__":
 # - Hannun, Maas, Jurafsky, Ng, 2014: First-Pass Large Vocabulary Continuous Speech Recognition
 #   using Bi-Directional Recurrent DNNs.
 # - Chan, Jaitly, Le, Vinyals, 2016: Listen, Attend and Spell.
+# - Park et al., 2019: SpecAugment: A Simple Data Augmentation Method for Automatic Speech
+#   Recognition.
 # - Zeyer, Schlüter, Ney, 2021: Why does CTC result in peaky behavior?
 # - Radford, Kim, Xu, Brockman, McLeavey, Sutskever, 2022: Robust Speech Recognition via Large-Scale
 #   Weak Supervision.

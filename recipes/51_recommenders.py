@@ -284,7 +284,7 @@ def sgd(rating: Array, known: Array, epochs: int, step: float = 0.05) -> tuple[A
 
 
 # %%
-# Every listener rates some voices, with noise; a fifth of the ratings is held out. The baseline is
+# Some listeners rate some voices, with noise; a fifth of the ratings is held out. The baseline is
 # the mean of the voice. One step of ALS is scikit-learn's ridge regression, and both ways arrive at
 # about the same loss.
 
@@ -319,7 +319,7 @@ if __name__ == "__main__":
     print(", ".join(f"{name} {error:.2f}" for name, error in rmse.items()))
     print(f"loss: ALS {losses[-1]:.0f}, SGD {sgd_loss:.0f}")
     assert rmse["ALS"] < 0.75 * rmse["mean of the voice"], "vectors know more than means"
-    assert abs(sgd_loss / losses[-1] - 1) < 0.1, "two ways to one loss"
+    assert abs(sgd_loss / losses[-1] - 1) < (0.05 if QUICK else 0.01), "two ways to one loss"
     assert rmse["ALS"] > 0.95, "nothing foretells the noise"
 
 # %%
@@ -379,12 +379,13 @@ if __name__ == "__main__":
 # .. math::
 #
 #    s_{ui} = p_u \cdot g(f_i) + b_i, \qquad
-#    L = -\frac1N \sum_{(u,i)} \log \frac{e^{s_{ui}}}{\sum_j e^{s_{uj}}} .
+#    L = -\frac1N \sum_{(u,i)} \log \frac{e^{s_{ui}}}{\sum_j e^{s_{uj}}}
+#    + \frac{\lambda}{2N} \Bigl(\sum_u \lVert p_u \rVert^2 + \sum_i \lVert g(f_i) \rVert^2\Bigr) .
 #
 # The softmax goes over all voices; where there are millions, over those of the batch. The tower of
 # the listeners is a table here, :math:`g` a linear layer, and :math:`b_i` a voice's fame, which a
 # new voice does not have yet. With a dozen choices of each listener the vectors must be kept short,
-# on both sides, as the ridge does for factors; below also without.
+# on both sides, as the ridge does for factors: :math:`\lambda` is 10, and 0 for comparison.
 
 
 class TwoTowers(nn.Module):
@@ -427,7 +428,7 @@ def first_of_new(score: Array, wished: NDArray[np.int64], k: int = 3) -> float:
 
 # %%
 # Ten new voices appear, and each listener would choose one of them, by the same model as before.
-# Which of them, chance finds in three of ten; the truth is how well anybody could do.
+# Three guesses at random find it three times in ten; the truth is how well anybody could do.
 
 if __name__ == "__main__":
     features = torch.tensor(world.features / world.features.std(axis=0)).float()
@@ -509,7 +510,6 @@ if __name__ == "__main__":
 if __name__ == "__main__":
     few = seen.sum(axis=1) <= 8
     shown = {
-        "popularity": popularity,
         "item neighbours": item_neighbours(seen),
         "factors, implicit": factors,
         "two towers": tower_score,
@@ -525,9 +525,10 @@ if __name__ == "__main__":
             end="",
         )
         print(f"{by_history[name][1]:+.1%} with more")
-    personal = [name for name in shown if name != "popularity"]
-    gain_few, gain_many = np.mean([by_history[name] for name in personal], axis=0)
-    assert gain_many > gain_few, "a longer history says more"
+    gain_few, gain_many = np.mean(list(by_history.values()), axis=0)
+    assert gain_many > gain_few + (0 if QUICK else 0.02), "a longer history says more"
+    others = [result[0] for name, result in results.items() if name != "the truth"]
+    assert max(others) < results["the truth"][0] - 0.03, "nobody can know more than the truth"
 
     figure = Figure(figsize=(12.5, 4), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.6, 1.1, 1))
@@ -544,8 +545,8 @@ if __name__ == "__main__":
         height = [100 * by_split[name, split] for name in leak]
         right.bar(np.arange(2) + 0.38 * move - 0.19, height, width=0.36, label=split)
     right.set_xticks(range(2), list(leak))
-    right.set(ylabel=f"hit rate at {TOP} (%)", title="What a random split adds")
-    right.legend(loc="lower right")
+    right.set(ylabel=f"hit rate at {TOP} (%)", ylim=(0, 90), title="What a random split adds")
+    right.legend(loc="upper left")
     keep_picture(figure, "recommenders_hits")
 
 # %%
@@ -577,7 +578,5 @@ if __name__ == "__main__":
 # * Järvelin, Kekäläinen, 2002: Cumulated Gain-Based Evaluation of IR Techniques.
 # * Hu, Koren, Volinsky, 2008: Collaborative Filtering for Implicit Feedback Datasets.
 # * Koren, Bell, Volinsky, 2009: Matrix Factorization Techniques for Recommender Systems.
-# * Rendle, Freudenthaler, Gantner, Schmidt-Thieme, 2009: BPR: Bayesian Personalized Ranking from
-#   Implicit Feedback.
 # * Covington, Adams, Sargin, 2016: Deep Neural Networks for YouTube Recommendations.
 # * Yi et al., 2019: Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations.

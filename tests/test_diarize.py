@@ -257,6 +257,14 @@ def test_a_voice_that_is_heard_shortly_is_not_lost_to_halves_of_the_other():
     assert (centroids @ np.stack([A, B]).T).max(axis=0) == pytest.approx([1, 1], abs=0.02)
 
 
+@pytest.mark.parametrize("speakers", [None, 2])
+def test_an_outlier_in_a_long_recording_is_no_voice(speakers):
+    windows = _windows_of((ODD, 1), (A, 1502), (np.eye(192)[1], 1501))
+    centroids = _centroids(windows, speakers, Tuning())
+    assert len(centroids) == 2
+    assert (centroids @ np.eye(192)[:2].T).max(axis=0) == pytest.approx([1, 1], abs=0.02)
+
+
 def test_no_more_voices_than_windows():
     windows = _windows_of((A, 20), (B, 20), (ODD, 1))
     assert len(_centroids(windows, 30, Tuning())) == 30

@@ -27,7 +27,7 @@ from speechkit.loop import (
     TurnTaking,
     VoiceLoop,
 )
-from speechkit.loop.work import APOLOGY, REFUSAL, sentences_of
+from speechkit.loop.work import APOLOGY, REFUSAL, Answer, sentences_of
 
 TAKING = TurnTaking()
 LONG = "This is a reply that goes on for a while, so that there is time to speak."
@@ -448,6 +448,61 @@ def test_too_little_speech_does_not_stop_the_reply_whatever_it_says(replying) ->
         Ducked,
         Resumed,
     ]
+
+
+@pytest.mark.parametrize("before_s", [0.3, 0.45, 0.5, 0.55, 0.6, 0.65])
+def test_words_over_the_end_of_a_reply_are_heard_whole(replying, before_s: float) -> None:  # type: ignore[no-untyped-def]
+    reply = "Yes, it is so."
+    room = replying(reply)
+    left = len(room.loop.kit.voice.synthesize(reply).samples) / VOICE_RATE
+    left -= room.loop._player.given / VOICE_RATE - TAKING.lead
+    room.hear(signal(left - before_s))
+    events = room.hear(signal(4, 0.2, [5, 6], 3.0))
+    assert of(FinalText, events)[0].text == text(4, 5, 6)
+
+
+def test_words_before_the_end_of_a_reply_are_waited_for(replying) -> None:  # type: ignore[no-untyped-def]
+    room = replying("Yes, it is so.")
+    hold = threading.Event()
+    words_of = room.loop._worker._words
+    room.loop._worker._words = lambda samples: hold.wait(5) and words_of(samples)
+    for _, piece in pieces(signal([4, 5], 1.0)):
+        room.events += room.loop.feed((RATE, piece))
+    assert room.loop.state == "replying"
+    hold.set()
+    assert of(Interrupted, room.hear(signal(0.5)))
+
+
+def test_a_guess_of_a_turn_that_failed_is_not_of_the_next(make) -> None:  # type: ignore[no-untyped-def]
+    kit, hold = ScriptedKit(), threading.Event()
+    loop = make(kit)
+    words_of = loop._worker._words
+    loop._worker._words = lambda samples: hold.wait(5) and words_of(samples)
+    for _, piece in pieces(signal(0.5, [1, 2])):
+        loop.feed((RATE, piece))
+    assert loop._guess
+    loop._answer = Answer(0, fault=sk.WeightsError("gone"))
+    with pytest.raises(sk.WeightsError):
+        loop.feed((RATE, np.zeros(1600, np.float32)))
+    for _, piece in pieces(signal([7, 8, 9])):
+        loop.feed((RATE, piece))
+    hold.set()
+    events = [*loop.settle(), *run(loop, 2.0)]
+    assert not any("w1" in e.text + e.pending for e in of(PartialText, events))
+    assert of(FinalText, events)[0].text.endswith(text(7, 8, 9))
+
+
+@pytest.mark.parametrize("how", [{"lead": 0.0}, {"duck": 0.0}, {"onset": 0.0}, {"forget": -1.0}])
+def test_times_that_cannot_be_are_refused(how) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(sk.InputError, match=next(iter(how))):
+        TurnTaking(**how)
+
+
+def test_the_shortest_patience_and_the_shortest_speech(make) -> None:  # type: ignore[no-untyped-def]
+    taking = TurnTaking(finished=0.2, unsure=0.2, trailing=0.2)
+    loop = make(turn_taking=taking)
+    sound = 0.9 * np.sin(np.arange(round(0.125 * RATE)) * 0.3).astype(np.float32)
+    assert of(TurnDone, [*loop.run(pieces(np.concatenate([sound, signal(3.0)])), wait=True)])
 
 
 @pytest.mark.parametrize("delay_s", [0.05, 0.2, 0.45])

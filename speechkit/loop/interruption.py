@@ -51,6 +51,16 @@ class Interruption:
         return bool(self._frames) and self.asking is None and self.seconds >= self._ask_at
 
     @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, and enough speech for it to count."""
+        return self.asking is not None and self.asking.done() and self.is_enough
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether an answer that will count is waited for."""
+        return self.asking is not None and self.is_enough
+
+    @property
     def is_enough(self) -> bool:
         """Whether it has lasted long enough to count as speech, if it is."""
         return self.seconds >= self._taking.confirm
@@ -59,7 +69,7 @@ class Interruption:
     def is_over(self) -> bool:
         """Whether nothing follows it, and no answer is waited for."""
         silent = self._quiet * FRAME_S >= self._taking.forget
-        return bool(self._frames) and silent and not (self.asking and self.is_enough)
+        return bool(self._frames) and silent and not self.is_pending
 
     def ask(self, asking: Future[bool | None]) -> None:
         """It is being found out whether somebody speaks."""

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 
 from speechkit.errors import InputError
+from speechkit.vad import FRAME_S
 
 # After these an English sentence goes on, even with a full stop behind them; it may end as a question.
 _GOES_ON = (
     "a an and are as at because but by for from his i if into is its my of or our than that the their "
     "they to um uh was we were when where which while who will with your"
 )
+LEAST_LEAD = 2 * FRAME_S  # s: a piece is handed out for each frame of 32 ms
 _FINISHED = re.compile(r"[.?!。！？…]+[\"'”’)]*$")
 
 
@@ -53,6 +55,10 @@ class TurnTaking:
             raise InputError(
                 "turn taking: give 0 < guess <= finished <= unsure <= trailing < longest"
             )
+        if min(self.onset, self.step, self.duck, self.confirm, self.forget) <= 0:
+            raise InputError("turn taking: onset, step, duck, confirm and forget are above 0")
+        if self.lead < LEAST_LEAD:
+            raise InputError(f"turn taking: lead is {self.lead}; give {LEAST_LEAD} or more")
 
     def patience(self, text: str, language: str | None = "en") -> float:
         """The silence that ends a turn with these words; single words count in English only."""

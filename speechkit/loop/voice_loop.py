@@ -167,7 +167,8 @@ class VoiceLoop:
 
         Raises:
             AudioError: a piece that isn't audio, or another rate than that of the first.
-            SpeechkitError: the loop is closed, or what a model raised.
+            SpeechkitError: the loop is closed, or what a model raised: the turn is over then, and what
+                this piece of audio had brought is lost. The next one may follow.
         """
         if self._closed:
             raise SpeechkitError("this voice loop is closed; make a new one")
@@ -177,11 +178,17 @@ class VoiceLoop:
         events: list[Event] = []
         pieces = samples[:whole].reshape(-1, FRAME)
         speech = self._detector.feed(samples[:whole]).tolist()
+        fault: Exception | None = None
         for start in range(0, max(len(pieces), 1), SLICE):
             some = slice(start, start + SLICE)
             for piece, probability in zip(pieces[some], speech[some], strict=True):
                 events += self._step(piece, probability)
-            events += self._collect()
+            try:
+                events += self._collect()
+            except Exception as e:
+                fault = e
+        if fault:
+            raise fault
         return events
 
     def _slices(self, frame: Any) -> Iterator[Audio]:
@@ -245,8 +252,11 @@ class VoiceLoop:
             probability = 0.0
         self._speaking = self._speaking + 1 if probability >= SPEECH else 0
         if self.state == IDLE:
-            if self._speaking * FRAME_S >= self._taking.onset:
-                yield self._begin(self._speaking)
+            self._burst.hear(probability >= SPEECH, self._clock - 1)
+            if self._burst.is_over:
+                self._burst.forget()
+            if self._speaking * FRAME_S >= self._taking.onset:  # it may have begun during a reply
+                yield self._begin(self._clock - self._burst.start)
         elif self.state == REPLYING:
             yield from self._listen_for_interruption(probability)
         else:
@@ -283,7 +293,7 @@ class VoiceLoop:
         else:
             turn.quiet += 1
             if turn.quiet * FRAME_S > taking.trailing:  # a reply lets wait: the turn gets no longer
-                del turn.frames[-round(BEFORE_S / FRAME_S)]
+                del turn.frames[-min(round(BEFORE_S / FRAME_S), turn.quiet)]
         silence = turn.quiet * FRAME_S
         if self._answer is None and (silence >= taking.guess or too_long):
             self._answer = Answer(self._worker.generation)
@@ -329,20 +339,24 @@ class VoiceLoop:
     def _collect(self) -> list[Event]:
         """What the threads have made known."""
         events: list[Event] = []
-        answer, guess, asking = self._answer, self._guess, self._burst.asking
-        if guess and guess.done():
-            self._guess = None
-        done = [future for future in (guess, asking) if future and future.done()]
-        fault = (answer and answer.fault) or next(filter(None, (f.exception() for f in done)), None)
-        if fault:
+        answer = self._answer
+        guess = self._guess if self._guess and self._guess.done() else None  # once: it may end now
+        somebody = self._burst.asking if self._burst.is_answered else None
+        faults = [f.exception() for f in (guess, somebody) if f] + [
+            answer.fault if answer else None
+        ]
+        if fault := next(filter(None, faults), None):
             self._abandon()
-            self.state, self._burst.asking = IDLE, None
+            self.state, self._guess = IDLE, None
+            self._burst.forget()
             raise fault
-        if guess and guess.done() and self.state == LISTENING:
+        if guess:
+            self._guess = None
+        if guess and self.state == LISTENING:
             events.append(PartialText(self._now, self.turn, *self._turn.agree(guess.result())))
         if answer and self.state in (WAITING, REPLYING):
             events += self._known(answer)
-        if asking and asking.done() and self._burst.is_enough:
+        if somebody:
             events += self._confirmed()
         return events + list(self._play())
 
@@ -376,10 +390,10 @@ class VoiceLoop:
                 self._burst.ducked = False
             self._echo.play(round(start * SAMPLE_RATE), audio.resample(SAMPLE_RATE).samples)
             yield ReplyAudio(self._now, self.turn, audio)
-        elif self._player.is_over(self._now):
+        elif self._player.is_over(self._now) and not self._burst.is_pending:
             if self._answer:
                 yield from self._known(self._answer)
-            yield from self._resume()
+            yield from self._be_loud()
             yield TurnDone(self._now, self.turn, self.timings)
             self._abandon()
             self.state = IDLE
@@ -427,6 +441,10 @@ class VoiceLoop:
     def _resume(self) -> Iterator[Event]:
         """It was nothing."""
         self._burst.forget()
+        yield from self._be_loud()
+
+    def _be_loud(self) -> Iterator[Event]:
+        """The reply is as loud as it was."""
         if self._burst.ducked:
             self._burst.ducked = False
             self._player.soften(1.0)

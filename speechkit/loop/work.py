@@ -32,6 +32,7 @@ SAMPLE_OF_OWN_VOICE = "This is my own voice, and I should know it when I hear it
 OWN = 0.4  # cosine to the loop's own voice from which on it is its echo
 VOICE_S = 10.0  # seconds of a turn that its speaker is known by, the last ones
 PAUSE_S = 0.2  # between two sentences of a reply
+ENDS = frozenset(".!?…。！？\n")  # without one of these no sentence ends
 _own_voices: WeakKeyDictionary[Pipeline, Embedding] = WeakKeyDictionary()  # loops may share a kit
 
 
@@ -244,10 +245,12 @@ def _stop(answer: Answer, heard: str) -> None:
 
 def sentences_of(parts: Iterable[str]) -> Iterator[str]:
     """A text that comes in pieces, sentence by sentence, each as soon as it is known to have ended."""
-    text = ""
+    text, may_end = "", False
     for part in parts:
         text += part
-        if len(known := split(text)) > 1:
+        may_end = may_end or not ENDS.isdisjoint(part)
+        if may_end and len(known := split(text)) > 1:
             yield from known[:-1]
             text = known[-1] + " " * text[-1].isspace()
+            may_end = not ENDS.isdisjoint(text)
     yield from split(text)

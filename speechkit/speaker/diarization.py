@@ -12,7 +12,6 @@ the second.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -109,6 +108,7 @@ def diarize(
     speech = _spans(count > 0, tuning)
     windows = [w for w in _windows(speech, audio.duration, tuning) if _is_heard(audio.samples, w)]
     if not windows:
+        report(1, 1.0)
         return []
     encoder = encoder or load_speaker_encoder()
     embeddings = _embed(audio.samples, windows, encoder, lambda share: report(1, share))
@@ -203,12 +203,11 @@ def _centroids(embeddings: Embedding, speakers: int | None, tuning: Tuning) -> E
     more are tried, whose large ones have to be as many, and unlike each other.
     """
     chosen = embeddings[:: -(-len(embeddings) // MAX_CLUSTERED)]
-    least = math.ceil(tuning.least * len(chosen) / len(embeddings))
     if not speakers:
-        return _cluster(chosen, None, least, tuning)
+        return _cluster(chosen, None, tuning.least, tuning)
     speakers = min(speakers, len(chosen))
     for number in range(speakers, min(speakers + SPARE, len(chosen)) + 1):
-        found = _cluster(chosen, number, least, tuning)
+        found = _cluster(chosen, number, tuning.least, tuning)
         alike = (found @ found.T)[np.triu_indices(len(found), 1)]
         if len(found) == speakers and not np.any(alike > 1 - (1 - tuning.merge) / 2):
             return found
