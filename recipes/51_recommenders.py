@@ -5,7 +5,7 @@ Recommenders: which voice would this listener choose
 :Answers: question 20 (common recommender algorithms: popularity, neighbours, matrix factorisation,
     implicit feedback, two towers; how they are judged)
 :Needs: no weights
-:Takes: 30 s (15 s with ``--quick``) on two cores, weights fetched before
+:Takes: 20 s (12 s with ``--quick``) on two cores, weights fetched before
 
 A recommender orders things for a person, so that what this person would choose stands at the top.
 It learns from what many people have chosen or rated before. The common algorithms differ in what
