@@ -5,7 +5,7 @@ VITS: a small one, trained
 :Answers: question 27 (VITS) by training one; of 19 (VAE against autoencoder) what the trained
     encoder and prior are good for
 :Needs: the voice ``en_US-joe-medium``, which reads the sentences that the small VITS learns from
-:Takes: about 3.5 min (1 min with ``--quick``) on two cores, weights fetched before
+:Takes: about 2 min (15 s with ``--quick``) on two cores, weights fetched before
 
 VITS is trained with the five losses that ``32_vits_objective.py`` writes down. Which of them fall?
 Does the search find the right alignment, when the model that it asks knows nothing at first and
@@ -37,6 +37,8 @@ objective = import_recipe("vits_objective")
 #
 # Stress marks, length marks, spaces and blanks are left out, to have one symbol per sound. The frames
 # of a stress mark go to the sound that it stands before, the others to the sound that they follow.
+#
+# Everything runs on one core: with arrays as small as these, two mostly wait for each other.
 
 SOUND = objective.Sound(rate=11_025, fft=512, hop=128, mels=64)
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -54,8 +56,9 @@ class Recording:
     wave: Tensor  # [frames * hop]
 
 
-def record(voice: vits.Vits, text: str) -> Recording:
-    phonemes, ids, owners = vits.spell(text)
+def record(voice: vits.Vits, config: vits.VoiceConfig, text: str) -> Recording:
+    phonemes = vits.phonemize(text, config.language)
+    ids, owners = config.ids(phonemes)
     spoken = voice.speak(ids)
     symbols, durations, early = ["^"], [0], 0
     for owner, frames in zip(owners, spoken.durations.long().tolist(), strict=True):
@@ -84,15 +87,19 @@ def collate(recordings: Sequence[Recording], alphabet: str) -> objective.Batch:
 
 
 if __name__ == "__main__":
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    count, held_out, most = (24, 8, 3) if QUICK else (100, 12, 5)  # numbers, and digits of one
+    config = vits.VoiceConfig.read(sk.hub.fetch(vits.VOICE) / f"{vits.VOICE}.onnx.json")
     voice, random = vits.load_voice(), np.random.default_rng(0)
     texts = []
-    while len(texts) < (64 if QUICK else 100):
-        text = " ".join(random.choice(WORDS, random.integers(3, 6))) + "."
+    while len(texts) < count:
+        text = " ".join(random.choice(WORDS, random.integers(3, most + 1))) + "."
         if text not in texts:
             texts.append(text)
     torch.manual_seed(0)
-    recordings = [record(voice, text) for text in texts]
-    heard, unheard = recordings[12:], recordings[:12]  # trained on, and kept for the check
+    recordings = [record(voice, config, text) for text in texts]
+    heard, unheard = recordings[held_out:], recordings[:held_out]  # the second for the check
     alphabet = "".join(sorted({s for r in recordings for s in r.symbols}))
     length_s = sum(len(r.wave) for r in heard) / SOUND.rate
     print(f"{len(heard)} numbers, {length_s:.0f} s of speech, {len(alphabet)} symbols: {alphabet}")
@@ -112,6 +119,7 @@ SIZES = vits.Sizes(
     wide=96,
     layers=2,
     duration_channels=32,
+    duration_flows=2,
     flows=2,
     flow_layers=2,
     decoder_channels=64,
@@ -165,14 +173,10 @@ def even_path_right(recordings: Sequence[Recording]) -> float:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    model = objective.VitsTrainer(SIZES, SOUND, posterior_layers=4)
-    critics = objective.Critics(
-        [
-            objective.ScaleCritic(1, (8, 16, 32, 32)),
-            objective.ScaleCritic(2, (8, 16, 32, 32)),
-            *(objective.PeriodCritic(period, (8, 16, 32, 32)) for period in (2, 3, 5)),
-        ]
-    )
+    model = objective.VitsTrainer(SIZES, SOUND, posterior_layers=4, segment=16)
+    widths = (8, 16, 32, 32)
+    periods = [objective.PeriodCritic(period, widths) for period in (2, 3, 5)]
+    critics = objective.Critics([objective.ScaleCritic(1, widths), *periods])
     even_right = even_path_right(unheard)
     before = check(model, unheard, alphabet)
     print(f"a path of equal steps has {even_right:.0%} of the frames right")
@@ -188,14 +192,14 @@ if __name__ == "__main__":
 # Each step teaches the critics first, then everything else. The optimiser is AdamW with a short
 # memory of gradients (0.8), as for all adversarial training here, because what is learned from keeps
 # changing.
+#
+# The quick mode takes 40 steps of 500. After them the sound is nearer to the recordings and the
+# alignment has just begun; the rest of what is said below shows in the full mode.
 
-WHOLE = 600  # steps of a whole training
-STEPS = 170 if QUICK else WHOLE
+STEPS = 40 if QUICK else 500
 BATCH = 8
-RATE = (
-    3e-3  # of learning, falling to a twentieth along a cosine in a whole one; 2e-4 for a large VITS
-)
-EACH = 30 if QUICK else 60  # steps between checks
+RATE = 3e-3  # of learning, falling to a twentieth along a cosine; 2e-4 for a large VITS
+EACH = STEPS // (4 if QUICK else 10)  # steps between checks
 
 
 def optimiser(module: nn.Module) -> torch.optim.Optimizer:
@@ -223,7 +227,7 @@ def train_step(model, critics, batch, generator_steps, critic_steps) -> dict[str
 
 if __name__ == "__main__":
     steps = (optimiser(model), optimiser(critics))
-    falls = [torch.optim.lr_scheduler.CosineAnnealingLR(s, WHOLE, RATE / 20) for s in steps]
+    falls = [torch.optim.lr_scheduler.CosineAnnealingLR(s, STEPS, RATE / 20) for s in steps]
     history, checks, began = [], [(0, before.right, before.correlation, before.sure)], time.time()
     for step in range(1, STEPS + 1):
         chosen = [heard[i] for i in random.choice(len(heard), BATCH, replace=False)]
@@ -283,7 +287,9 @@ if __name__ == "__main__":
     keep_picture(draw_losses(losses, even_right, checks), "vits_training_losses")
     for name in ("mel", "kl"):
         assert ended[name] < started[name] / 1.3, f"the {name} loss does not fall"
-    assert ended["duration"] < 0.97 * highest["duration"], "the duration loss does not fall again"
+    if not QUICK:  # what comes later than the first steps
+        assert ended["duration"] < 0.9 * highest["duration"], "the duration loss falls not again"
+        assert ended["features"] > 3 * started["features"], "the critics find no more than before"
 
 # %%
 # The alignment turns diagonal
@@ -345,9 +351,12 @@ if __name__ == "__main__":
         f"borders are {borders_before:.1f} frames off before training, {borders_after:.1f} after,"
     )
     print(f"{borders_equal:.1f} with equal steps")
-    assert borders_after < min(borders_before, borders_equal), "the borders came no nearer"
-    assert after.right > max(before.right, even_right), "no better than equal steps"
-    assert after.sure > 1.5 * before.sure, "the model is no surer of the true symbols"
+    assert borders_after < 0.85 * borders_before, "the borders came no nearer"
+    assert after.right > 1.2 * before.right, "no more frames have their true symbol"
+    if not QUICK:
+        assert borders_after < 0.8 * borders_equal, "equal steps have nearer borders"
+        assert after.right > 1.3 * even_right, "no better than equal steps"
+        assert after.sure > 2 * before.sure, "the model is no surer of the true symbols"
 
 # %%
 # Encoder and prior: more than an autoencoder
@@ -391,7 +400,8 @@ if __name__ == "__main__":
     for name, distance in mel_distances.items():
         print(f"{name:24} {distance:.2f} from the recordings")
     near, own, other = list(mel_distances.values())[:3]
-    assert near < own < other, "the prior does not know what its text sounds like"
+    assert near < 0.9 * own, "the encoder does not know what the recording sounds like"
+    assert QUICK or own < 0.8 * other, "the prior does not know what its text sounds like"
 
 # %%
 # What it says
@@ -424,6 +434,7 @@ if __name__ == "__main__":
     seconds = max(len(wave) for wave in waves.values()) / SOUND.rate
     figure.axes[-1].set(xlabel="time (s)", xlim=(0, seconds))
     keep_picture(figure, "vits_training_speech")
+    torch.set_num_threads(threads)
     print(
         f'"{unheard[0].text}" takes the voice {len(unheard[0].wave) / SOUND.rate:.1f} s, ', end=""
     )
