@@ -276,7 +276,7 @@ def draw_losses(losses: dict[str, np.ndarray], even: float, checks: list[tuple])
     shown["probability of the true symbol"] = sure
     for axis, (name, values) in zip(list(figure.axes)[6:], shown.items(), strict=True):
         axis.plot(steps, values, color="C2", marker=".")
-        axis.set(title=name, xlabel="step", ylabel="0 to 1", ylim=(0, 1))
+        axis.set(title=name, xlabel="step", ylabel="0 to 1", ylim=(-0.2, 1))
     figure.axes[6].axhline(even, color="0.5", linestyle="--", label="equal steps")
     figure.axes[6].legend()
     figure.suptitle("Losses while a small VITS learns, and its alignment on unheard sentences")

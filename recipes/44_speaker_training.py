@@ -6,7 +6,7 @@ Training a small speaker network
 :Needs: the voice ``en_US-joe-medium``; the weights of ``spkrec-ecapa-voxceleb``. With ``--speakers
     FOLDER``, which holds a folder of recordings for each speaker, real people join the training:
     three of four train, the fourth is held out
-:Takes: about 4 min (25 s with ``--quick``) on two cores, weights fetched before
+:Takes: about 2 min (16 s with ``--quick``) on two cores, weights fetched before
 
 The published network was trained on more than a million recordings of 7,205 people. The same can be
 done small: 64 channels in place of 1024, and people that are made. One synthetic voice becomes many
@@ -41,7 +41,8 @@ verification = import_recipe("speaker_verification")
 FFT = 1024  # samples of a frame in which the envelope is moved
 QUEFRENCY_S = 0.0024  # ripples of the spectrum slower than this are resonances, not pitch
 REFERENCE_HZ = 1000.0  # where the tilt leaves the level as it is
-CROP_FRAMES, TEST_FRAMES = 100, 200  # frames that training and testing hear of a recording
+CROP_FRAMES = 60 if QUICK else 100  # that training hears of a recording
+TEST_FRAMES = 200  # that testing hears
 SPEAKERS, EACH = 16, 2  # of a batch: speakers, and recordings of each
 SPEEDS = (0.9, 1.1)  # of a speaker who counts as another one
 
@@ -175,10 +176,10 @@ if __name__ == "__main__":
     options.add_argument("--speakers", type=Path)
     real_folder = options.parse_known_args()[0].speakers
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two only wait for each other on arrays as small as these
     began = time.perf_counter()
-    voice, takes = sk.load_tts("en_US-joe-medium"), 1 if QUICK else 2
+    voice, published = sk.load_tts("en_US-joe-medium"), sk.load_speaker_encoder()
+    threads, takes = torch.get_num_threads(), 1 if QUICK else 2
+    torch.set_num_threads(1)  # after loading, which sets it: small arrays only wait on two
     training_speech = spoken(voice, TRAINING_TEXTS[: 6 if QUICK else None], takes, seed=0)
     held_out_speech = spoken(voice, HELD_OUT_TEXTS[: 4 if QUICK else None], takes, seed=100)
     people = made_people(*((20, 5) if QUICK else (60, 8)), training_speech, seed=1)
@@ -186,9 +187,10 @@ if __name__ == "__main__":
     print(f"{len(people)} people to train on, {len(strangers)} held out, made in ", end="")
     print(f"{time.perf_counter() - began:.0f} s from {len(training_speech)} utterances")
     owners = np.repeat(np.arange(len(strangers)), len(strangers[0]))
-    vectors = sk.load_speaker_encoder().embed_many([one for person in strangers for one in person])
+    vectors = published.embed_many([one for person in strangers for one in person])
     published_eer = pair_error(torch.from_numpy(vectors), owners)
     print(f"the published network tells those held out apart with an EER of {published_eer:.1%}")
+    assert published_eer < 0.3, "they are no people to a network that knows real ones"
     for number in range(3):
         keep_sound(people[number][0], f"person_{number + 1}")
 
@@ -368,6 +370,7 @@ def train(
 # %%
 # Does it learn? The error on people it has never heard is lower after the training than before it,
 # for clean speech and in noise. The pictures show the recordings of ten of them, a colour for each.
+# The quick mode is too short for noise: it shows a first fall for clean speech.
 
 
 def draw_training(
@@ -379,6 +382,7 @@ def draw_training(
     for values, label in zip(np.transpose(rates) * 100, ("clean", "in noise"), strict=True):
         left.plot(values, marker="o", label=label)
     left.set(xlabel="epoch", ylabel="equal error rate, %", ylim=(0, None))
+    left.locator_params(axis="x", integer=True)
     left.set_title("People never heard before")
     left.legend()
     for axes, (title, (found, owners)) in zip(panels, maps.items(), strict=True):
@@ -413,8 +417,8 @@ if __name__ == "__main__":
         shown = f"{loss_means[epoch - 1]:6.2f}" if epoch else "     -"
         print(f"{epoch:5}  {shown}   {clean:9.1%}   {noisy:12.1%}")
     eer_before, eer_after = rates[0], rates[-1]
-    assert eer_after[0] < eer_before[0] * 0.8, "the network did not learn to tell people apart"
-    assert eer_after[1] < eer_before[1], "it learned nothing that stands noise"
+    assert eer_after[0] < eer_before[0] * (0.9 if QUICK else 0.6), "no one is told apart better"
+    assert QUICK or eer_after[1] < eer_before[1] * 0.8, "it learned nothing that stands noise"
     maps = {
         f"{title}: ten strangers": embed(one, held_out.clean)
         for title, one in (("Untrained", untrained), ("Trained", network))
@@ -429,6 +433,10 @@ if __name__ == "__main__":
 # training is short, which favours what learns fast. The first two lines differ in nothing but the
 # seed: a difference no larger than theirs says nothing. That is the first rule of tuning. The
 # second: choose on people held out, and keep some others for the end that no choice was made on.
+#
+# In noise the two seeds agree, and the triplet loss and GE2E, which compare the recordings of a batch,
+# lie far below them: they learn faster in so few steps. The quick mode prints the first two lines
+# only.
 
 
 def variants() -> dict[str, tuple[Settings, int]]:
@@ -441,12 +449,8 @@ def variants() -> dict[str, tuple[Settings, int]]:
         "softmax": {"loss": "softmax"},
         "triplet, margin 0.3": {"loss": "triplet", "margin": 0.3},
         "GE2E, scale 10": {"loss": "ge2e", "scale": 10.0},
-        "margin 0": {"margin": 0.0},
         "margin 0.3": {"margin": 0.3},
         "scale 10": {"scale": 10.0},
-        "scale 30": {"scale": 30.0},
-        "32 channels": {"channels": 32},
-        "128 channels": {"channels": 128},
         "no noise": {"noise": False},
         "no SpecAugment": {"masks": False},
         "no speeds": {"speeds": False},
@@ -456,7 +460,7 @@ def variants() -> dict[str, tuple[Settings, int]]:
 
 
 if __name__ == "__main__":
-    short = (1, 10) if QUICK else (1, 60)  # an epoch and its steps
+    short = (1, 3) if QUICK else (1, 80)  # an epoch and its steps
     copied, table = slice(len(people), (1 + len(SPEEDS)) * len(people)), {}
     without_copies = People(list(training.clean), list(training.noisy))
     del without_copies.clean[copied], without_copies.noisy[copied]
@@ -467,6 +471,10 @@ if __name__ == "__main__":
         table[name] = train(used, held_out, settings, *short, seed=seed)[1][-1]
         spent = time.perf_counter() - began
         print(f"{name:22}  {table[name][0]:9.1%}   {table[name][1]:12.1%}   {spent:7.0f}")
+    if not QUICK and not real_folder:
+        bar = min(table["as above"][1], table["another seed"][1]) - 0.03
+        assert table["triplet, margin 0.3"][1] < bar, "the triplet loss does not learn faster"
+        assert table["GE2E, scale 10"][1] < bar, "GE2E does not learn faster"
 
 # %%
 # Real people

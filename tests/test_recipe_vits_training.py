@@ -40,7 +40,7 @@ def test_the_alignment_becomes_better(run):
 
 def test_borders_by_hand(run):
     one = run["Recording"]("", ["a", "b", "c"], torch.tensor([3, 1, 2]), torch.zeros(6))
-    assert run["border_distance"]([one], [torch.tensor([1, 1, 4])]) == 2.0
+    assert run["border_distance"]([one], [torch.tensor([1.0, 1.0, 4.0])]) == 2.0
 
 
 def test_paths_are_whole_and_monotonic(run):
