@@ -117,10 +117,21 @@ def test_words_that_go_on_are_waited_for(make, said: str, silence: float) -> Non
         ("I would like to...", TAKING.trailing),
         ("first of all,", TAKING.trailing),
         ("tell me more", TAKING.unsure),
+        ("When I was in Rome.", TAKING.unsure),
+        ("When, however, I was in Rome.", TAKING.unsure),
+        ("When I was in Rome, it rained.", TAKING.finished),
+        ("When was he in Rome?", TAKING.finished),
+        ("If you like.", TAKING.finished),
     ],
 )
 def test_whether_words_sound_finished(said: str, silence: float) -> None:
     assert TAKING.patience(said) == silence
+
+
+def test_who_has_spoken_for_long_may_pause_for_longer() -> None:
+    assert TAKING.patience("Thank you.", spoken=3.9) == TAKING.finished
+    assert TAKING.patience("Thank you.", spoken=4.1) == TAKING.finished + TAKING.more
+    assert TAKING.patience("tell me more", spoken=9.0) == TAKING.unsure
 
 
 def test_single_words_count_in_english_only() -> None:

@@ -14,6 +14,9 @@ _GOES_ON = (
     "they to um uh was we were when where which while who will with your"
 )
 LEAST_LEAD = 2 * FRAME_S  # s: a piece is handed out for each frame of 32 ms
+# A clause that begins so is half a sentence: "When I was in Rome." waits for what happened then.
+_HALF = "although because if once since though unless until when whenever while"
+_HALF_WORDS = 4  # at least; "If you like." stands alone
 _FINISHED = re.compile(r"[.?!。！？…]+[\"'”’)]*$")
 
 
@@ -25,6 +28,8 @@ class TurnTaking:
         onset: of speech that begins a turn; less is a click or a cough.
         guess: this silence starts the work on the reply, before the turn has ended.
         finished: this silence ends a turn whose words sound finished,
+        more: and so much more if it has lasted longer than
+        long: since who speaks for long pauses for long,
         unsure: this one if they don't,
         trailing: this one if they plainly go on: "and ...", "my ...".
         longest: a turn that lasts longer is ended.
@@ -39,6 +44,8 @@ class TurnTaking:
     onset: float = 0.1
     guess: float = 0.15
     finished: float = 0.5
+    more: float = 0.25
+    long: float = 4.0
     unsure: float = 0.9
     trailing: float = 1.5
     longest: float = 60.0
@@ -60,11 +67,22 @@ class TurnTaking:
         if self.lead < LEAST_LEAD:
             raise InputError(f"turn taking: lead is {self.lead}; give {LEAST_LEAD} or more")
 
-    def patience(self, text: str, language: str | None = "en") -> float:
-        """The silence that ends a turn with these words; single words count in English only."""
+    def patience(self, text: str, language: str | None = "en", spoken: float = 0.0) -> float:
+        """The silence that ends a turn of `spoken` seconds with these words.
+
+        Single words count in English only.
+        """
         text = text.strip()
         words = re.findall(r"[\w']+", text.lower()) if language == "en" else []
         goes_on = words and words[-1] in _GOES_ON.split() and not text.endswith(("?", "!"))
         if goes_on or text.endswith(("...", "…", ",", "-")):
             return self.trailing
-        return self.finished if _FINISHED.search(text) else self.unsure
+        if not _FINISHED.search(text) or (words and _is_half(text, words)):
+            return self.unsure
+        return min(self.unsure, self.finished + self.more * (spoken > self.long))
+
+
+def _is_half(text: str, words: list[str]) -> bool:
+    """Whether it begins like "When ..." and no comma ends that clause."""
+    begun = words[0] in _HALF.split() and len(words) >= _HALF_WORDS and not text.endswith("?")
+    return begun and not re.search(r"(?:[^\s,]+\s+){2}[^\s,]+,", text)

@@ -307,7 +307,8 @@ class VoiceLoop:
         text = self._answer.text if self._answer else None
         if text is None:
             return silence >= self._taking.trailing
-        return silence >= self._taking.patience(text, self._language)
+        spoken = len(self._turn.frames) * FRAME_S - BEFORE_S - silence
+        return silence >= self._taking.patience(text, self._language, spoken)
 
     def _decide(self, silence: float) -> None:
         self.state = WAITING
