@@ -122,7 +122,7 @@ class TestNetwork:
 
     def test_cache(self, net):
         assert net["cache_difference"] < 1e-9
-        assert net["cache_saves_work"] > 10
+        assert net["cache_saves_work"] > 0.7 * net["some"].shape[1]  # near one for each token
         work = net["work"]
         assert work["self", "cross"] < work["cross",] < work[()]
 
