@@ -200,10 +200,12 @@ def show(result: dict[str, Any]) -> None:
     for stage in ("silence", "hear", "recognise", "answer", "speak"):
         rows[f"stage: {stage}"] = [turn["timings"].get(stage, 0.0) for turn in whole]
     stops = [turn.get("interruption", {}) for turn in turns]
-    for kind in ("ducked", "interrupted"):
-        rows[f"from speech during the reply: {kind}"] = [s[kind] for s in stops if kind in s] or [0]
-    silent = [s["from_confirmed"] for s in stops if "from_confirmed" in s]
-    rows["from confirmed speech: silent"] = silent or [0]
+    for kind, name in {
+        "ducked": "from speech during the reply: ducked",
+        "interrupted": "from speech during the reply: interrupted",
+        "from_confirmed": "from confirmed speech: silent",
+    }.items():
+        rows[name] = [stop[kind] for stop in stops if kind in stop] or [0]
     for name, values in rows.items():
         print(
             f"{name:44} 50 % {np.median(values):6.3f} s   95 % {np.percentile(values, 95):6.3f} s"

@@ -24,6 +24,7 @@ samples of sound:
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -77,9 +78,15 @@ class Sizes:
 # two phonemes: it gives the model a place for the transition.
 
 
+@cache
+def voice_config() -> VoiceConfig:
+    """What stands beside the voice's weights."""
+    return VoiceConfig.read(sk.hub.fetch(VOICE) / f"{VOICE}.onnx.json")
+
+
 def spell(text: str) -> tuple[list[str], list[int], list[int]]:
     """Phonemes of a text, the voice's ids of them, and for each id its phoneme's index or -1."""
-    config = VoiceConfig.read(sk.hub.fetch(VOICE) / f"{VOICE}.onnx.json")
+    config = voice_config()
     phonemes = phonemize(text, config.language)
     return phonemes, *config.ids(phonemes)
 

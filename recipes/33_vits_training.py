@@ -56,9 +56,8 @@ class Recording:
     wave: Tensor  # [frames * hop]
 
 
-def record(voice: vits.Vits, config: vits.VoiceConfig, text: str) -> Recording:
-    phonemes = vits.phonemize(text, config.language)
-    ids, owners = config.ids(phonemes)
+def record(voice: vits.Vits, text: str) -> Recording:
+    phonemes, ids, owners = vits.spell(text)
     spoken = voice.speak(ids)
     symbols, durations, early = ["^"], [0], 0
     for owner, frames in zip(owners, spoken.durations.long().tolist(), strict=True):
@@ -90,7 +89,6 @@ if __name__ == "__main__":
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     count, held_out, most = (24, 8, 3) if QUICK else (100, 12, 5)  # numbers, and digits of one
-    config = vits.VoiceConfig.read(sk.hub.fetch(vits.VOICE) / f"{vits.VOICE}.onnx.json")
     voice, random = vits.load_voice(), np.random.default_rng(0)
     texts = []
     while len(texts) < count:
@@ -98,7 +96,7 @@ if __name__ == "__main__":
         if text not in texts:
             texts.append(text)
     torch.manual_seed(0)
-    recordings = [record(voice, config, text) for text in texts]
+    recordings = [record(voice, text) for text in texts]
     heard, unheard = recordings[held_out:], recordings[:held_out]  # the second for the check
     alphabet = "".join(sorted({s for r in recordings for s in r.symbols}))
     length_s = sum(len(r.wave) for r in heard) / SOUND.rate

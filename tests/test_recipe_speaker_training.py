@@ -127,8 +127,8 @@ def test_real_people_are_read_from_folders(lesson, tmp_path):
 
 @pytest.mark.real
 def test_it_learns_people_it_has_never_heard(found):
-    assert found["eer_after"][0] < 0.9 * found["eer_before"][0]  # more in the full mode
+    assert found["eer_after"][0] < 0.85 * found["eer_before"][0]  # more in the full mode
     assert found["loss_means"][-1] < found["loss_means"][0]
-    assert found["published_eer"] < 0.3  # they are people to a network that knows real ones
+    assert found["published_eer"] < 0.2  # they are people to a network that knows real ones
     assert len(found["table"]) >= 2
     assert all(0 <= rate <= 1 for rates in found["table"].values() for rate in rates)

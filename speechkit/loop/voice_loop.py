@@ -256,19 +256,18 @@ class VoiceLoop:
             if self._burst.is_over:
                 self._burst.forget()
             if self._speaking * FRAME_S >= self._taking.onset:  # it may have begun during a reply
-                yield self._begin(self._clock - self._burst.start)
+                yield self._begin()
         elif self.state == REPLYING:
             yield from self._listen_for_interruption(probability)
         else:
             self._listen(frame, probability)
         yield from self._play()
 
-    def _begin(self, frames: int) -> Event:
-        """A turn begins, with speech in the last `frames`."""
+    def _begin(self) -> Event:
+        """A turn begins, with the speech that has been heard."""
         self.turn += 1
         self.state = LISTENING
-        kept = frames + round(BEFORE_S / FRAME_S)
-        self._turn = Heard(list(self._recent)[-kept:])
+        self._turn = Heard(self._burst_frames())
         self._said_final = self._said_speaker = False
         self._timings = {}
         return SpeechStarted(self._now, self.turn)
@@ -343,10 +342,8 @@ class VoiceLoop:
         answer = self._answer
         guess = self._guess if self._guess and self._guess.done() else None  # once: it may end now
         somebody = self._burst.asking if self._burst.is_answered else None
-        faults = [f.exception() for f in (guess, somebody) if f] + [
-            answer.fault if answer else None
-        ]
-        if fault := next(filter(None, faults), None):
+        faults = (future.exception() for future in (guess, somebody) if future)
+        if fault := (answer and answer.fault) or next(filter(None, faults), None):
             self._abandon()
             self.state, self._guess = IDLE, None
             self._burst.forget()
@@ -432,12 +429,11 @@ class VoiceLoop:
         if not somebody:
             yield from self._resume()
             return
-        frames = len(self._burst_frames())
         yield Interrupted(self._now, self.turn)
         yield TurnDone(self._now, self.turn, self.timings, interrupted=True)
         self._burst.ducked = False
         self._abandon(self._answer.up_to(self._player.given) if self._answer else "")
-        yield self._begin(max(0, frames - round(BEFORE_S / FRAME_S)))
+        yield self._begin()
 
     def _resume(self) -> Iterator[Event]:
         """It was nothing."""
