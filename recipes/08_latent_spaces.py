@@ -467,7 +467,7 @@ if __name__ == "__main__":
     )
     print(f"of the new ones' variance {float((new**2).mean()):.3f}; ", end="")
     print(f"distance of training and new patches {floor:.1f}")
-    coders, restored, nats, alive, sampled = {}, {}, {}, {}, {}
+    coders, restored, nats, alive, sampled, width = {}, {}, {}, {}, {}, {}
     for beta in BETAS:
         coders[beta] = model = train(known, beta)
         with torch.no_grad():
@@ -480,11 +480,15 @@ if __name__ == "__main__":
             )
         name = "autoencoder" if beta is None else f"VAE, weight {beta:g}"
         nats[beta], alive[beta] = float(divergence.sum()), int((divergence > 0.1).sum())
+        width[beta] = float((log_variance / 2).exp().mean())
         print(
             f"{name:16s} restores with error {restored[beta]:.3f}; samples at {sampled[beta]:6.1f}",
             end="",
         )
-        print("" if beta is None else f"; KL {nats[beta]:.1f} nats, {alive[beta]} numbers in use")
+        if beta is not None:
+            print(f"; KL {nats[beta]:.1f} nats, {alive[beta]} numbers in use", end="")
+            print(f", clouds {width[beta]:.2f} wide", end="")
+        print()
     assert sampled[1.0] < sampled[None], "the decoder knows the prior's codes"
     assert sampled[10.0] < 0.85 * sampled[None], "still better, the nearer the clouds lie to it"
     assert sampled[10.0] < sampled[1.0], "than with a smaller weight too"
@@ -493,6 +497,8 @@ if __name__ == "__main__":
     assert abs(restored[1000.0] / float((new**2).mean()) - 1) < 0.1, "all are restored as the mean"
     assert QUICK or restored[None] < by_pca, "with bends it follows more than straight axes do"
     assert nats[1.0] > nats[10.0] > nats[1000.0], "the weight presses on the divergence"
+    assert width[1.0] < width[10.0] < width[1000.0], "and widens the clouds"
+    assert abs(width[1000.0] - 1) < 0.05, "up to the prior's width"
     assert alive[1000.0] == 0 < alive[1.0], "numbers not worth their nats are given up"
 
 # %%

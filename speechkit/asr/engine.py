@@ -63,13 +63,19 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class TimedWord:
-    """A word of a window: its text (with its leading space), tokens, and seconds in the window."""
+    """A word of a window: its text (with its leading space), tokens, and seconds in the window.
+
+    Attributes:
+        probability: mean of its tokens'.
+        mark_probability: of the punctuation behind it; 1 without any.
+    """
 
     text: str
     tokens: tuple[int, ...]
     start: float
     end: float
     probability: float
+    mark_probability: float = 1.0
 
 
 class AsrEngine(Protocol):

@@ -141,12 +141,25 @@ def timed_words(words: list[Any]) -> list[TimedWord]:
     """openai-whisper's `WordTiming`s with punctuation put to the words it belongs to."""
     from whisper.timing import merge_punctuations
 
+    marks = [w.word in APPENDED for w in words]  # those that will be put to the word before
     merge_punctuations(words, PREPENDED, APPENDED)
-    return [
-        TimedWord(w.word, tuple(w.tokens), float(w.start), float(w.end), float(w.probability))
-        for w in words
-        if w.tokens
-    ]
+    timed = []
+    for i, word in enumerate(words):
+        if not word.tokens:
+            continue
+        behind = words[i + 1] if i + 1 < len(words) else word
+        is_marked = behind is not word and marks[i + 1] and not behind.tokens
+        timed.append(
+            TimedWord(
+                word.word,
+                tuple(word.tokens),
+                float(word.start),
+                float(word.end),
+                float(word.probability),
+                float(behind.probability) if is_marked else 1.0,
+            )
+        )
+    return timed
 
 
 class _Encoded:

@@ -16,7 +16,9 @@ class Word:
     Attributes:
         text: the word, without spaces around it.
         start, end: seconds from the start of the recording.
-        probability: mean probability of its tokens, 0 to 1.
+        probability: mean probability of its tokens, 0 to 1, punctuation apart.
+        mark_probability: of the punctuation mark behind it, 0 to 1; 1 without one. It is low where
+            the voice does not sound as if a sentence ended there.
         source: "aligned" when the times come from the model's attention, "interpolated" when they
             were filled in between neighbours.
         speaker: who says it, where that was asked for.
@@ -28,6 +30,7 @@ class Word:
     probability: float
     source: str = "aligned"
     speaker: str = ""
+    mark_probability: float = 1.0
 
 
 @dataclass(frozen=True)

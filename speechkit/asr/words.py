@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,7 +46,8 @@ def place_words(aligned: list[TimedWord], window: Window, spaced: bool) -> tuple
         elsewhere = end <= word.start or begin >= word.end  # or it has no length
         source = "interpolated" if elsewhere else "aligned"
         start, stop = window.start_s + begin, window.start_s + end
-        words.append(_word(word.text, start, stop, word.probability, source))
+        placed = _word(word.text, start, stop, word.probability, source)
+        words.append(replace(placed, mark_probability=word.mark_probability))
         at = end
     return tuple(words)
 
@@ -84,9 +86,7 @@ def sentences(words: Iterable[Word]) -> Iterator[list[Word]]:
 def segment_of(words: list[Word], confidence: float, with_words: bool) -> Segment:
     """A segment of these words, whose own spaces become its text's."""
     text = "".join(word.text for word in words).strip()
-    bare = tuple(
-        Word(w.text.strip(), w.start, w.end, w.probability, w.source) for w in words if with_words
-    )
+    bare = tuple(replace(word, text=word.text.strip()) for word in words if with_words)
     return Segment(words[0].start, words[-1].end, text, confidence, bare)
 
 
@@ -102,7 +102,13 @@ def _join_parts(words: list[TimedWord]) -> list[TimedWord]:
         probability = (
             head.probability * len(head.tokens) + word.probability * len(word.tokens)
         ) / len(tokens)
-        joined[-1] = TimedWord(head.text + word.text, tokens, head.start, word.end, probability)
+        joined[-1] = replace(
+            word,
+            text=head.text + word.text,
+            tokens=tokens,
+            start=head.start,
+            probability=probability,
+        )
     return joined
 
 

@@ -12,6 +12,7 @@ from speechkit.decode import Samples
 
 RAMP_S = 0.01  # of a change of loudness
 HELD_S = 8.0  # of speech that waits at most: a long reply is made as it is heard
+HELD_SOFT_S = 1.0  # and while it is softer: the processor is needed to understand who interrupts
 
 
 class Player:
@@ -62,7 +63,9 @@ class Player:
 
     def soften(self, gain: float) -> None:
         """The factor of what is handed out from now on."""
-        self._wanted = gain
+        with self._changed:
+            self._wanted = gain
+            self._changed.notify_all()
 
     @property
     def full(self) -> bool:
@@ -97,7 +100,8 @@ class Player:
             return over and (self._end is None or self._end <= now)
 
     def _full(self) -> bool:
-        return sum(map(len, self._waiting)) >= HELD_S * self.rate
+        held = HELD_S if self._wanted == 1 else HELD_SOFT_S
+        return sum(map(len, self._waiting)) >= held * self.rate
 
     def _cut(self, count: int) -> Samples:
         parts = []

@@ -30,7 +30,9 @@ class TurnTaking:
         finished: this silence ends a turn whose words sound finished,
         more: and so much more if it has lasted longer than
         long: since who speaks for long pauses for long,
-        unsure: this one if they don't,
+        unsure: this one if they don't, or
+        sure: if the recogniser gives their last mark a smaller probability than this, since it hears
+            whether the voice falls,
         trailing: this one if they plainly go on: "and ...", "my ...".
         longest: a turn that lasts longer is ended.
         step: between partial texts.
@@ -47,6 +49,7 @@ class TurnTaking:
     more: float = 0.25
     long: float = 4.0
     unsure: float = 0.9
+    sure: float = 0.75
     trailing: float = 1.5
     longest: float = 60.0
     step: float = 0.8
@@ -64,20 +67,25 @@ class TurnTaking:
             )
         if min(self.onset, self.step, self.duck, self.confirm, self.forget) <= 0:
             raise InputError("turn taking: onset, step, duck, confirm and forget are above 0")
+        if not 0 <= self.sure <= 1:
+            raise InputError(f"turn taking: sure is {self.sure}; give 0 to 1")
         if self.lead < LEAST_LEAD:
             raise InputError(f"turn taking: lead is {self.lead}; give {LEAST_LEAD} or more")
 
-    def patience(self, text: str, language: str | None = "en", spoken: float = 0.0) -> float:
+    def patience(
+        self, text: str, language: str | None = "en", spoken: float = 0.0, mark: float = 1.0
+    ) -> float:
         """The silence that ends a turn of `spoken` seconds with these words.
 
-        Single words count in English only.
+        Single words count in English only. `mark` is the probability of the last punctuation mark.
         """
         text = text.strip()
         words = re.findall(r"[\w']+", text.lower()) if language == "en" else []
         goes_on = words and words[-1] in _GOES_ON.split() and not text.endswith(("?", "!"))
         if goes_on or text.endswith(("...", "…", ",", "-")):
             return self.trailing
-        if not _FINISHED.search(text) or (words and _is_half(text, words)):
+        finished = _FINISHED.search(text) and mark >= self.sure
+        if not finished or (words and _is_half(text, words)):
             return self.unsure
         return min(self.unsure, self.finished + self.more * (spoken > self.long))
 

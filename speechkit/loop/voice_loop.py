@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from speechkit.asr.live import Frames
+from speechkit.asr.transcript import Transcript
 from speechkit.audio import Audio, Resampler, as_audio
 from speechkit.decode import Samples
 from speechkit.errors import AudioError, SpeechkitError
@@ -108,7 +109,7 @@ class VoiceLoop:
         self._speaking = 0  # frames of speech in a row
         self._turn = Heard([])
         self._answer: Answer | None = None
-        self._guess: Future[str] | None = None
+        self._guess: Future[Transcript] | None = None
         self._work: list[Future[Any]] = []
         self._said_final = self._said_speaker = False
         self._timings: dict[str, float] = {}
@@ -303,11 +304,11 @@ class VoiceLoop:
 
     def _is_over(self, silence: float) -> bool:
         """Whether so much silence ends the turn."""
-        text = self._answer.text if self._answer else None
-        if text is None:
+        answer = self._answer
+        if answer is None or answer.text is None:
             return silence >= self._taking.trailing
         spoken = len(self._turn.frames) * FRAME_S - BEFORE_S - silence
-        return silence >= self._taking.patience(text, self._language, spoken)
+        return silence >= self._taking.patience(answer.text, self._language, spoken, answer.mark)
 
     def _decide(self, silence: float) -> None:
         self.state = WAITING
@@ -351,7 +352,7 @@ class VoiceLoop:
         if guess:
             self._guess = None
         if guess and self.state == LISTENING:
-            events.append(PartialText(self._now, self.turn, *self._turn.agree(guess.result())))
+            events.append(PartialText(self._now, self.turn, *self._turn.agree(guess.result().text)))
         if answer and self.state in (WAITING, REPLYING):
             events += self._known(answer)
         if somebody:

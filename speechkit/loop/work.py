@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from speechkit.asr.transcript import Transcript
 from speechkit.audio import Audio
 from speechkit.decode import Samples
 from speechkit.errors import AudioError, InputError
@@ -42,6 +43,7 @@ class Answer:
 
     Attributes:
         generation: when the loop's is another one, nobody wants this answer any more.
+        mark: probability of the punctuation mark behind the last word.
         decided: set when the turn has really ended, or is not wanted any more.
         held: whether the reply waits for `decided`.
         reply: the responder's.
@@ -50,6 +52,7 @@ class Answer:
 
     generation: int
     text: str | None = None
+    mark: float = 1.0
     speaker: str | None = None
     knows_speaker: bool = False
     sentences: deque[str] = field(default_factory=deque)
@@ -100,7 +103,7 @@ class Worker:
         if hasattr(self.respond, "warm_up"):
             self.respond.warm_up()
 
-    def guess(self, samples: Samples) -> Future[str]:
+    def guess(self, samples: Samples) -> Future[Transcript]:
         """The words so far."""
         return self._hearing.submit(self._words, samples)
 
@@ -146,16 +149,16 @@ class Worker:
         except Exception as e:
             answer.fault = e
 
-    def _words(self, samples: Samples) -> str:
+    def _words(self, samples: Samples) -> Transcript:
         audio = SAMPLE_RATE, samples
-        return self.kit.asr.transcribe(audio, language=self.language, retry=False).text
+        return self.kit.asr.transcribe(audio, language=self.language, retry=False, words=True)
 
     def _is_somebody(self, samples: Samples) -> bool | None:
         own = similarity(self._own_voice(), self.kit.encoder.embed((SAMPLE_RATE, samples)))
         log.debug("somebody speaks during the reply; cosine to its own voice %.2f", own)
         if own >= OWN:
             return False
-        return any(map(str.isalnum, self._words(samples))) or None
+        return any(map(str.isalnum, self._words(samples).text)) or None
 
     def _own_voice(self) -> Embedding:
         """Of the kit's voice, made once."""
@@ -166,9 +169,11 @@ class Worker:
 
     def _hear(self, answer: Answer, before: str, samples: Samples) -> None:
         start = time.perf_counter()
-        words = self._words(samples)
+        heard = self._words(samples)
         answer.timings["hear"] = time.perf_counter() - start
-        answer.text = f"{before} {words}".strip()
+        if heard.segments:
+            answer.mark = heard.segments[-1].words[-1].mark_probability
+        answer.text = f"{before} {heard.text}".strip()
 
     def _recognise(self, answer: Answer, voice: Samples) -> None:
         start = time.perf_counter()
