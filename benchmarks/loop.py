@@ -69,23 +69,27 @@ def run_turn(loop: VoiceLoop, row: Row) -> Row:
     """One utterance at its own speed: what happened when, in seconds of the recording."""
     silence = np.zeros(int(MOST_S * RATE), np.float32)
     start = time.perf_counter()
-    decided, text, heard = None, "", 0
+    decided, text, heard, withdrawn = None, "", 0, 0
     for frame in at_own_speed(np.concatenate([row["samples"], silence]), start):
         heard += len(frame[1])
         events = loop.feed(frame)
         now = time.perf_counter() - start
         if decided is None and loop.state in ("waiting", "replying"):
             decided = heard / RATE
+        if decided is not None and loop.state == "listening":  # the speaker went on in time
+            decided, withdrawn = None, withdrawn + 1
         text = next((e.text for e in events if isinstance(e, FinalText)), text)
         if any(isinstance(e, ReplyAudio) for e in events):
             return {
                 "heard": True,
                 "text": text,
                 "cut_off": decided < row["end"],
+                "withdrawn": withdrawn,
                 "from_end": now - row["end"],
                 "timings": loop.timings,
             }
-    return {"heard": False, "cut_off": False, "from_end": MOST_S, "timings": {"wait": MOST_S}}
+    nothing = {"heard": False, "cut_off": False, "withdrawn": withdrawn}
+    return nothing | {"from_end": MOST_S, "timings": {"wait": MOST_S}}
 
 
 def inside_sentence(heard: str, whole: str) -> bool:
@@ -187,7 +191,8 @@ def show(result: dict[str, Any]) -> None:
         f"{len(turns)} utterances, {sum(turn['heard'] for turn in turns)} answered; cut off before "
         f"their end: {len(turns) - len(whole)}, inside a sentence: "
         f"{sum(turn.get('inside_sentence', False) for turn in turns)}; cut off by the plain loop: "
-        f"{sum(turn['plain_cut_off'] for turn in turns)}"
+        f"{sum(turn['plain_cut_off'] for turn in turns)}; decided too early, and taken back before "
+        f"the reply began: {sum(turn['withdrawn'] for turn in turns)}"
     )
     rows = {
         "from the decision to the first sample": [turn["timings"]["wait"] for turn in whole],
@@ -205,7 +210,7 @@ def show(result: dict[str, Any]) -> None:
         "interrupted": "from speech during the reply: interrupted",
         "from_confirmed": "from confirmed speech: silent",
     }.items():
-        rows[name] = [stop[kind] for stop in stops if kind in stop] or [0]
+        rows[name] = [stop[kind] for stop in stops if kind in stop] or [float("nan")]
     for name, values in rows.items():
         print(
             f"{name:44} 50 % {np.median(values):6.3f} s   95 % {np.percentile(values, 95):6.3f} s"

@@ -157,14 +157,15 @@ class Desk:
     def kit(self, request: gr.Request | None, *recordings: str | None) -> Iterator[sk.Pipeline]:
         """The models alone; what goes wrong becomes a gr.Error of one plain sentence."""
         with one_sentence():
-            self._note(request, *recordings)
+            self.note(request, *recordings)
             if not all(recordings):
                 raise sk.InputError(NOTHING_YET)
             kit = self.models.kit
             with BUSY:
                 yield kit
 
-    def _note(self, request: gr.Request | None, *recordings: str | None) -> None:
+    def note(self, request: gr.Request | None, *recordings: str | None) -> None:
+        """The page has sent these files."""
         page = getattr(request, "session_hash", None)
         if page:
             with self._noting:

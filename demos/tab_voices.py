@@ -32,6 +32,9 @@ def build_voices(desk: Desk) -> tuple[list[Any], Any]:
             said = f"I remember this recording as {name.strip()[:80]}'s voice."
             return *known(kit), hint(said)
 
+    def note(request: gr.Request, path: str | None) -> None:
+        desk.note(request, path)
+
     def identify(request: gr.Request, path: str | None) -> str:
         with desk.kit(request, path) as kit:
             match = kit.book.match(sk.load_audio(str(path), limits=LIMITS))
@@ -99,6 +102,8 @@ def build_voices(desk: Desk) -> tuple[list[Any], Any]:
         [*lists, result],
         **on_result,
     )
+    for recording in (first, second):
+        gr.on([recording.stop_recording, recording.upload], note, recording, None, **quiet)
     who.click(kindly(identify, gr.skip()), first, result, **on_result)
     same.click(kindly(compare, gr.skip()), [first, second], result, **on_result)
     remove.click(kindly(forget, blank), gone, [*lists, result], **on_result)

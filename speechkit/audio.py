@@ -173,7 +173,14 @@ def stream_audio(
 
 
 class Resampler:
-    """`Audio.resample` for a signal that comes in pieces."""
+    """`Audio.resample` for a signal that comes in pieces.
+
+    Attributes:
+        taken: samples that came in.
+
+    Raises:
+        AudioError: rates that are too far apart.
+    """
 
     def __init__(self, old: int, new: int) -> None:
         import soxr
@@ -184,6 +191,7 @@ class Resampler:
         self._stream = soxr.ResampleStream(old, new, 1, quality="VHQ") if old != new else None
 
     def feed(self, samples: Samples, last: bool = False) -> Samples:
+        """The next piece, at the new rate; what comes out lags a little behind."""
         self.taken += len(samples)
         if self._stream is None:
             return samples
@@ -192,6 +200,7 @@ class Resampler:
         return out
 
     def finish(self) -> Samples:
+        """What is left when the last piece has been fed."""
         if self._stream is None:
             return np.zeros(0, np.float32)
         length = _resampled_length(self.taken, self._old, self._new) - self._given

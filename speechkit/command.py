@@ -22,6 +22,7 @@ class Output:
 
 
 def limits_of(max_seconds: float) -> Any:
+    """The limits on a recording that `--max-seconds` asks for."""
     from speechkit.audio import Limits
 
     return Limits(seconds=max_seconds)
@@ -54,4 +55,5 @@ def progress_bar(label: str, unit: str) -> Iterator[Callable[[float, float], Non
 
 
 def one_line(e: BaseException) -> str:
+    """An error's message without line breaks."""
     return " ".join(str(e).split())

@@ -31,7 +31,7 @@ class Responder(Protocol):
 
         Either whole, or in pieces as they come, which are joined without a space. If what gives the
         pieces has a method `stop(heard)`, it is called when nobody wants the rest, with the sentences
-        that were heard.
+        that were heard. A `VoiceLoop` speaks it sentence by sentence, as plain text.
         """
 
 
@@ -152,7 +152,8 @@ class ChatReply:
                 self._pair[1]["content"] = answer if self._heard is None else self._heard
                 if self._pair[1]["content"]:
                     chat.history += self._pair
-                    chat.history = chat.history[-chat._keep :] if chat._keep else []
+                    keep = chat._keep // 2 * 2  # a question and its answer stay together
+                    chat.history = chat.history[-keep:] if keep else []
 
     def stop(self, heard: str) -> None:
         """Nobody wants the rest. What was heard of the answer is what the chat remembers of it."""

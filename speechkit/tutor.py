@@ -99,9 +99,8 @@ class Tutor:
         self.threshold = threshold
         self.passages = [p for folder in folders or own_documents() for p in read_folder(folder)]
         if not self.passages:
-            raise InputError(
-                f"no documents in {', '.join(map(str, folders))}; give a folder of them"
-            )
+            searched = ", ".join(map(str, folders or own_documents()))
+            raise InputError(f"no documents in {searched or 'speechkit'}; give a folder of them")
         self._encoder, self._own_encoder = encoder, encoder is None
         self._vectors: NDArray[np.float32] | None = None
         self._loading = threading.Lock()
@@ -233,18 +232,27 @@ def read_folder(folder: str | Path) -> list[Passage]:
     """The passages of all documents in a folder, by file.
 
     Raises:
-        InputError: the folder does not exist.
+        InputError: the folder does not exist, or a document can't be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give one of .md, .rst, .txt files or recipes")
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES]
+    files = [
+        path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES and path.is_file()
+    ]
     return [passage for path in files for passage in read_document(path)]
 
 
 def read_document(path: Path) -> list[Passage]:
-    """The passages of a document."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    """The passages of a document.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as e:
+        raise InputError(f"{path} can't be read: {e.strerror}; move it away or allow it") from e
     if path.suffix == ".py":
         text = _prose_of_recipe(text)
     sections = _markdown(text) if path.suffix == ".md" else _restructured(text)

@@ -131,6 +131,7 @@ class ScriptedEngine:
         calls: what was heard in each window that was decoded, and the options.
         batches: how many windows were decoded at once.
         detected: how many times a language was asked for.
+        mark: probability of the punctuation mark behind each word.
     """
 
     n_mels = 80
@@ -148,6 +149,7 @@ class ScriptedEngine:
         self.calls: list[tuple[str, DecodeOptions]] = []
         self.batches: list[int] = []
         self.detected = 0
+        self.mark = 1.0
         self._lock = threading.Lock()
 
     def tokenizer(self, language: str, task: str) -> Any:
@@ -188,7 +190,7 @@ class ScriptedEngine:
             places = [(h.start, h.end) for h in window] + [(last, last)] * len(words)
             aligned.append(
                 [
-                    TimedWord(word, tuple(part), *place, 0.9)
+                    TimedWord(word, tuple(part), *place, 0.9, self.mark)
                     for word, part, place in zip(words, parts, places, strict=False)
                 ]
             )

@@ -130,6 +130,9 @@ def test_in_float32_the_engines_agree_number_by_number(
             for r, e in ((exact, ours), (reference, theirs))
         )
         assert [w.text for w in a] == [w.text for w in b]
+        marks = [w.mark_probability for w in a]
+        assert marks == pytest.approx([w.mark_probability for w in b], abs=0.01)
+        assert 0 < min(marks) < max(marks) == 1, "some words have a mark behind them"
         near = [
             max(abs(x.start - y.start), abs(x.end - y.end)) <= 0.04
             for x, y in zip(a, b, strict=True)

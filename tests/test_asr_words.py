@@ -8,6 +8,7 @@ import pytest
 
 from speechkit.asr import Word
 from speechkit.asr.engine import TimedWord
+from speechkit.asr.openai import timed_words
 from speechkit.asr.windows import Window
 from speechkit.asr.words import interpolate_words, place_words, segment_of, sentences
 from speechkit.vad import FRAME, FRAME_S, SAMPLE_RATE
@@ -65,6 +66,36 @@ def test_parts_of_a_word_are_joined():
         (" $45.50,", 0.6, 1.3, "aligned"),
     ]
     assert [w.probability for w in words] == pytest.approx([0.5, 0.75])
+
+
+def test_a_mark_has_a_probability_of_its_own():
+    from whisper.timing import WordTiming
+
+    given = (
+        (' "', 0.2),
+        ("Well", 0.9),
+        (",", 0.4),
+        (" yes", 0.8),
+        (".", 0.6),
+        ('"', 0.1),
+        (" I", 1.0),
+    )
+    timings = [WordTiming(text, [i], i, i + 1, p) for i, (text, p) in enumerate(given)]
+    words = place_words(timed_words(timings), window((0.9, 300)), spaced=True)
+    assert [(w.text, w.probability, w.mark_probability) for w in words] == [
+        (' "Well,', 0.9, 0.4),
+        (' yes."', 0.8, 0.6),
+        (" I", 1.0, 1.0),
+    ]
+    assert [w.mark_probability for w in segment_of(words, 1.0, True).words] == [0.4, 0.6, 1.0]
+
+
+def test_the_last_part_of_a_joined_word_has_its_mark():
+    given = [
+        TimedWord(" well", (1,), 0.1, 0.3, 0.9),
+        TimedWord("-known.", (2,), 0.3, 0.6, 0.3, 0.7),
+    ]
+    assert [w.mark_probability for w in place_words(given, SPEECH, spaced=True)] == [0.7]
 
 
 def test_words_of_a_script_without_spaces_are_not_joined():

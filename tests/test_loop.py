@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -27,6 +28,7 @@ from speechkit.loop import (
     TurnTaking,
     VoiceLoop,
 )
+from speechkit.loop.player import Player
 from speechkit.loop.work import APOLOGY, REFUSAL, Answer, sentences_of
 
 TAKING = TurnTaking()
@@ -132,6 +134,33 @@ def test_who_has_spoken_for_long_may_pause_for_longer() -> None:
     assert TAKING.patience("Thank you.", spoken=3.9) == TAKING.finished
     assert TAKING.patience("Thank you.", spoken=4.1) == TAKING.finished + TAKING.more
     assert TAKING.patience("tell me more", spoken=9.0) == TAKING.unsure
+
+
+def test_a_mark_that_the_recogniser_doubts_ends_no_turn_at_once(make) -> None:  # type: ignore[no-untyped-def]
+    assert TAKING.patience("Thank you.", mark=TAKING.sure) == TAKING.finished
+    assert TAKING.patience("Thank you.", mark=TAKING.sure - 0.01) == TAKING.unsure
+    assert TAKING.patience("I went to the.", mark=0.1) == TAKING.trailing
+    for mark, silence in ((0.9, TAKING.finished), (0.5, TAKING.unsure)):
+        kit = ScriptedKit(script=lambda window, _: say("It is done."))
+        kit.asr.engine.mark = mark
+        events = run(make(kit), 0.5, [1, 2], 2.5)
+        assert of(TurnDone, events)[0].timings["silence"] == pytest.approx(silence, abs=0.11)
+
+
+def test_a_softer_reply_is_made_no_further_ahead_than_a_second() -> None:
+    player, second = Player(0.15), sk.Audio(np.zeros(1000, np.float32), 1000)
+    assert player.put(0, second)
+    assert not player.full
+    player.duck(1.0)  # as in the demo, whose page makes it softer
+    assert player.full
+    waiting = threading.Thread(target=player.put, args=(0, second))
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    player.resume()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    assert not player.full
 
 
 def test_single_words_count_in_english_only() -> None:
@@ -503,7 +532,9 @@ def test_a_guess_of_a_turn_that_failed_is_not_of_the_next(make) -> None:  # type
     assert of(FinalText, events)[0].text.endswith(text(7, 8, 9))
 
 
-@pytest.mark.parametrize("how", [{"lead": 0.0}, {"duck": 0.0}, {"onset": 0.0}, {"forget": -1.0}])
+@pytest.mark.parametrize(
+    "how", [{"lead": 0.0}, {"duck": 0.0}, {"onset": 0.0}, {"forget": -1.0}, {"sure": 1.1}]
+)
 def test_times_that_cannot_be_are_refused(how) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(sk.InputError, match=next(iter(how))):
         TurnTaking(**how)
@@ -651,3 +682,107 @@ def test_sentences_are_known_as_soon_as_the_next_begins() -> None:
     assert len(given) == 2
     assert list(found) == ["He waits.", "Bye"]
     assert list(sentences_of([])) == list(sentences_of(["", " "])) == []
+
+
+def test_what_begins_like_a_sentence_may_be_a_name() -> None:
+    assert list(sentences_of(["It is by J. He", "ndrix. Good. ", "Yes"])) == [
+        "It is by J. Hendrix.",
+        "Good.",
+        "Yes",
+    ]
+
+
+def test_a_new_paragraph_ends_a_sentence_in_pieces_too() -> None:
+    pieces_of = ["Hello there. Title\n", "\nBody text. ", "End"]
+    assert list(sentences_of(pieces_of)) == ["Hello there.", "Title", "Body text.", "End"]
+
+
+def test_a_sentence_of_a_script_without_spaces_is_known_at_its_end() -> None:
+    found = sentences_of(iter(["元気です。は", "い。"]))
+    assert next(found) == "元気です。"
+    assert list(found) == ["はい。"]
+
+
+def test_a_seed_out_of_range_is_refused_at_once() -> None:
+    with pytest.raises(sk.InputError, match="seed"):
+        VoiceLoop(ScriptedKit(), seed=-1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", ["close", "fault"])
+def test_whatever_ends_a_reply_stops_its_maker(make, end: str) -> None:  # type: ignore[no-untyped-def]
+    reply = Stoppable()
+    room = Room(make(respond=lambda *_: reply))
+    room.hear(signal(0.5, 1))
+    while room.loop.state != "replying":
+        room.hear(signal(0.1))
+    if end == "close":
+        room.loop.close()
+    else:
+        room.loop._answer.fault = sk.WeightsError("gone")  # type: ignore[union-attr]
+        with pytest.raises(sk.WeightsError):
+            room.hear(signal(0.1))
+    assert reply.heard == ["Twenty letters here."]
+
+
+def test_what_is_said_while_a_long_turn_is_answered_is_for_the_next(make) -> None:  # type: ignore[no-untyped-def]
+    slow = threading.Event()
+    loop = make(
+        respond=lambda *_: "Yes." if slow.wait(5) else "", turn_taking=TurnTaking(longest=2.0)
+    )
+    events: list[Event] = []
+    for _, piece in pieces(signal(0.5, list(range(16)))):
+        events += loop.feed((RATE, piece))
+        time.sleep(0.01)
+    assert loop.state == "waiting"
+    slow.set()
+    events += run(loop, 3.0)
+    heard = " ".join(e.text for e in of(FinalText, events))
+    assert all(f"w{word}" in heard.split() for word in range(16)), heard
+
+
+def test_a_sentence_is_told_before_its_audio(make) -> None:  # type: ignore[no-untyped-def]
+    slow = threading.Event()
+    loop = make(respond=lambda *_: "Yes." if slow.wait(5) else "")
+    events: list[Event] = []
+    for _, piece in pieces(signal(0.5, 1, 2.0)):
+        events += loop.feed((RATE, piece))
+        time.sleep(0.01)
+    assert of(SpeakerHeard, events)
+    slow.set()
+    while loop._busy():
+        time.sleep(0.01)
+    kinds = [type(e) for e in loop.feed((RATE, np.zeros(1600, np.float32)))]
+    assert kinds[:2] == [ReplyText, ReplyAudio]
+
+
+def test_a_turn_without_a_reply_leaves_nothing_to_the_next(make) -> None:  # type: ignore[no-untyped-def]
+    room = Room(make(respond=lambda *_: ""))
+    room.hear(signal(0.5, 1))
+    while room.loop.state != "idle":
+        room.hear(signal(0.1))
+    events = room.hear(signal([2], 2.0))
+    assert [e.text for e in of(FinalText, events)] == [text(2)]
+
+
+def test_a_doubt_about_settled_words_is_kept_when_nothing_follows(make) -> None:  # type: ignore[no-untyped-def]
+    loop = make(ScriptedKit(script=lambda *_: say("")))
+    answer = Answer(0, mark=0.3)
+    loop._worker._hear(answer, "So it was.", np.zeros(RATE, np.float32))
+    assert (answer.text, answer.mark) == ("So it was.", 0.3)
+
+
+def test_words_count_in_english_however_it_is_written(make) -> None:  # type: ignore[no-untyped-def]
+    kit = ScriptedKit(script=lambda *_: say("it is"))
+    [done] = of(TurnDone, run(make(kit, language="EN"), 0.5, [1, 2], 2.5))
+    assert done.timings["silence"] == pytest.approx(TAKING.trailing, abs=0.11)
+
+
+def test_speech_too_soft_to_have_a_voice_does_not_stop_the_reply(replying, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def soft(source: object) -> np.ndarray:
+        raise sk.AudioError("silent")
+
+    room = replying()
+    monkeypatch.setattr(room.loop.kit.encoder, "embed", soft)
+    events = room.hear(signal([4], 9.0))
+    assert of(Resumed, events)
+    assert not of(Interrupted, events)

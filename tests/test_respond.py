@@ -120,6 +120,14 @@ def test_the_answer_comes_in_pieces_and_is_remembered(serve) -> None:  # type: i
     assert len(chat.history) == 2
 
 
+def test_a_question_is_not_parted_from_its_answer(serve) -> None:  # type: ignore[no-untyped-def]
+    server = serve(says("Yes."))
+    chat = Chat(server.url, history=3)
+    for question in ("One?", "Two?"):
+        list(chat(question, None))
+    assert [message["content"] for message in chat.history] == ["Two?", "Yes."]
+
+
 def test_two_conversations_know_nothing_of_each_other(serve) -> None:  # type: ignore[no-untyped-def]
     server = serve(says("Yes."))
     ask(server)

@@ -127,6 +127,13 @@ def test_search_gives_the_best_first(folder: Path) -> None:
     assert [f.score for f in found] == sorted((f.score for f in found), reverse=True)
 
 
+def test_a_folder_with_the_name_of_a_document_is_no_document(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").mkdir()
+    (tmp_path / "notes.md" / "bread.md").write_text("# Bread\n\n" + "It is baked in a hot oven. " * 5)
+    [passage] = read_folder(tmp_path)
+    assert passage.section == "Bread"
+
+
 def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sk.InputError, match="is no folder"):
         read_folder(tmp_path / "none")

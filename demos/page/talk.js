@@ -126,7 +126,8 @@ const send = async () => {
     const pieces = waiting;
     waiting = [];
     const mine = key;
-    const answer = await server.hear({ key, rate: microphone.rate, pcm: toBase64(joined(pieces)) });
+    const sent = server.hear({ key, rate: microphone.rate, pcm: toBase64(joined(pieces)) });
+    const answer = await sent.catch(() => null);
     if (mine !== key) break; // it was ended meanwhile
     if (!answer || answer.error) {
       await hangUp(answer?.error ?? "the connection to the program is lost; reload the page when it runs again");

@@ -66,7 +66,7 @@ class TimedWord:
     """A word of a window: its text (with its leading space), tokens, and seconds in the window.
 
     Attributes:
-        probability: mean of its tokens'.
+        probability: mean of its tokens', punctuation apart.
         mark_probability: of the punctuation behind it; 1 without any.
     """
 

@@ -12,11 +12,12 @@ import numpy as np
 from speechkit.asr.engine import TimedWord
 from speechkit.asr.transcript import Segment, Word
 from speechkit.asr.windows import Window
+from speechkit.marks import ENDS, WIDE_ENDS
 from speechkit.vad import FRAME_S, SPEECH, Probabilities, speech_frames
 
 MAX_PAUSE = 0.5  # seconds; no word lies in a longer one
 SENTENCE_PAUSE = 0.8  # a longer silence between words ends a segment
-SENTENCE_ENDS = tuple(".?!…。？！｡؟۔।")
+SENTENCE_ENDS = tuple(ENDS + WIDE_ENDS)
 CLOSING = "\"'”’»)]」』）"  # may follow the mark that ends a sentence
 MIN_SENTENCE = 1.0  # seconds; a shorter one, such as "Mr.", goes on
 _SLACK = FRAME_S  # speech is detected about a frame late

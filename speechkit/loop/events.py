@@ -27,7 +27,10 @@ class SpeechStarted(Event):
 
 @dataclass(frozen=True)
 class PartialText(Event):
-    """What is understood so far: `text` only grows within a turn, `pending` may change."""
+    """What is understood so far: `text` only grows, `pending` may change.
+
+    At a pause of a turn of more than 10 s the words are read anew, and `text` may change once.
+    """
 
     text: str
     pending: str
@@ -63,7 +66,7 @@ class ReplyAudio(Event):
 
 @dataclass(frozen=True)
 class Ducked(Event):
-    """Somebody seems to speak during the reply; `Resumed` or `Interrupted` follows.
+    """Somebody seems to speak during the reply; `Resumed` or `Interrupted` follows, but for a fault.
 
     What is handed out from now on is softer. A player makes softer what it has not played yet.
     """
@@ -84,7 +87,7 @@ class Interrupted(Event):
 
 @dataclass(frozen=True)
 class TurnDone(Event):
-    """The reply has been handed out, or was interrupted.
+    """The reply has been heard, or was interrupted, or there were no words.
 
     Attributes:
         timings: seconds. `silence`: from the end of speech to the decision that the turn has ended;

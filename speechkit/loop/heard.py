@@ -17,6 +17,7 @@ class Heard:
         frames: all of it, 32 ms each.
         part: the first frame whose words are not settled.
         settled: words before that frame.
+        mark: probability of the punctuation behind them.
         quiet: frames since somebody spoke.
         guessed: frames at the last guess.
         agreed: words that two guesses in a row agreed on.
@@ -25,6 +26,7 @@ class Heard:
     frames: list[Samples]
     part: int = 0
     settled: str = ""
+    mark: float = 1.0
     quiet: int = 0
     guessed: int = 0
     agreed: list[str] = field(default_factory=list)
@@ -35,9 +37,9 @@ class Heard:
         """Those whose words are not settled."""
         return np.concatenate(self.frames[self.part :])
 
-    def settle(self, words: str, part: int) -> None:
+    def settle(self, words: str, mark: float, part: int) -> None:
         """The words before frame `part` are settled."""
-        self.settled, self.part = words, part
+        self.settled, self.mark, self.part = words, mark, part
         self.agreed, self._last_guess = words.split(), []
 
     def agree(self, guess: str) -> tuple[str, str]:

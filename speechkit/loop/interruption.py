@@ -16,13 +16,11 @@ class Interruption:
 
     Attributes:
         start: number of its first frame.
-        ducked: whether the reply has been made softer for it.
         asking: whether somebody speaks, once that is known; its result None is "no word so far".
     """
 
     def __init__(self, taking: TurnTaking) -> None:
         self._taking = taking
-        self.ducked = False
         self.forget()
 
     def forget(self) -> None:

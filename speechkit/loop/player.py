@@ -12,7 +12,7 @@ from speechkit.decode import Samples
 
 RAMP_S = 0.01  # of a change of loudness
 HELD_S = 8.0  # of speech that waits at most: a long reply is made as it is heard
-HELD_SOFT_S = 1.0  # and while it is softer: the processor is needed to understand who interrupts
+HELD_DUCKED_S = 1.0  # and while it is ducked: the processor is needed to understand who interrupts
 
 
 class Player:
@@ -20,6 +20,7 @@ class Player:
 
     Attributes:
         underruns: how often a piece was due and not made yet.
+        ducked: whether it is softer for now.
         given: samples that have been handed out since `begin`.
     """
 
@@ -38,7 +39,7 @@ class Player:
             self._complete = self._released = False
             self._end: float | None = None  # second up to which it has been handed out
             self._gain = self._wanted = 1.0
-            self.given = 0
+            self.given, self.ducked = 0, False
             self._changed.notify_all()
 
     def put(self, key: int, piece: Audio) -> bool:
@@ -61,10 +62,17 @@ class Player:
         with self._changed:
             self._released = True
 
-    def soften(self, gain: float) -> None:
-        """The factor of what is handed out from now on."""
+    def duck(self, gain: float) -> None:
+        """From now on it is softer by this factor, and is made no further ahead than needed."""
+        self._set(True, gain)
+
+    def resume(self) -> None:
+        """It is as loud as before."""
+        self._set(False, 1.0)
+
+    def _set(self, ducked: bool, gain: float) -> None:
         with self._changed:
-            self._wanted = gain
+            self.ducked, self._wanted = ducked, gain
             self._changed.notify_all()
 
     @property
@@ -100,7 +108,7 @@ class Player:
             return over and (self._end is None or self._end <= now)
 
     def _full(self) -> bool:
-        held = HELD_S if self._wanted == 1 else HELD_SOFT_S
+        held = HELD_DUCKED_S if self.ducked else HELD_S
         return sum(map(len, self._waiting)) >= held * self.rate
 
     def _cut(self, count: int) -> Samples:

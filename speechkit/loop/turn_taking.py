@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from speechkit.errors import InputError
+from speechkit.marks import ENDS, WIDE_ENDS
 from speechkit.vad import FRAME_S
 
 # After these an English sentence goes on, even with a full stop behind them; it may end as a question.
@@ -17,7 +18,7 @@ LEAST_LEAD = 2 * FRAME_S  # s: a piece is handed out for each frame of 32 ms
 # A clause that begins so is half a sentence: "When I was in Rome." waits for what happened then.
 _HALF = "although because if once since though unless until when whenever while"
 _HALF_WORDS = 4  # at least; "If you like." stands alone
-_FINISHED = re.compile(r"[.?!。！？…]+[\"'”’)]*$")
+_FINISHED = re.compile(rf"[{ENDS}{WIDE_ENDS}]+[\"'”’)]*$")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class TurnTaking:
         more: and so much more if it has lasted longer than
         long: since who speaks for long pauses for long,
         unsure: this one if they don't, or
-        sure: if the recogniser gives their last mark a smaller probability than this, since it hears
+        sure: if the recogniser gives their full stop a smaller probability than this, since it hears
             whether the voice falls,
         trailing: this one if they plainly go on: "and ...", "my ...".
         longest: a turn that lasts longer is ended.
@@ -77,7 +78,7 @@ class TurnTaking:
     ) -> float:
         """The silence that ends a turn of `spoken` seconds with these words.
 
-        Single words count in English only. `mark` is the probability of the last punctuation mark.
+        Single words count in English only. `mark` is the probability of the punctuation behind them.
         """
         text = text.strip()
         words = re.findall(r"[\w']+", text.lower()) if language == "en" else []

@@ -1,9 +1,9 @@
 """`VoiceLoop`: a spoken conversation over live audio.
 
 The clock of the loop is the audio that it has heard: frames go in, and events come out, among them
-the pieces of the reply that are due. Two threads work beside it: one hears (words, voice), one answers
-(reply, speech). All that they make carries a generation number; what was begun before the speaker went
-on, or interrupted, has an old number and is thrown away.
+the pieces of the reply that are due. Two threads work beside it: one hears (words), one answers
+(voice, reply, speech). All that they make carries a generation number; what was begun before the
+speaker went on, or interrupted, has an old number and is thrown away.
 
     idle ─speech─► listening ─silence─► waiting ─first piece─► replying ─all heard─► idle
                        ▲   ◄─speech goes on─┘                      │
@@ -49,12 +49,13 @@ from speechkit.loop.turn_taking import TurnTaking
 from speechkit.loop.work import Answer, Worker
 from speechkit.pipeline import Pipeline
 from speechkit.respond import Responder
+from speechkit.runtime import check_seed
 from speechkit.vad import FRAME, FRAME_S, QUIET, SAMPLE_RATE, SPEECH, SpeechDetector
 
 log = logging.getLogger("speechkit")
 
 BEFORE_S = 0.5  # of audio that is kept before speech is noticed
-KEPT_S = 3.0  # of audio that is kept during a reply: what interrupts it is heard from its beginning
+KEPT_S = 10.0  # of audio that is kept: what interrupts a reply is heard from its beginning
 SLICE = 3  # frames that are worked on before the threads' work is looked at
 SETTLE_S = 10.0  # a pause in a turn longer than this settles the words before it
 IDLE, LISTENING, WAITING, REPLYING = "idle", "listening", "waiting", "replying"
@@ -91,12 +92,15 @@ class VoiceLoop:
             only_enrolled: strangers are heard and politely refused.
             turn_taking: how long to wait.
             seed: of the voice's variation.
+
+        Raises:
+            InputError: a seed out of range.
         """
+        check_seed(seed)
         self.kit = kit or Pipeline()
         self.state, self.turn = IDLE, 0
         self._taking = turn_taking or TurnTaking()
         self._how = (respond or self.kit.respond, language, only_enrolled, seed)
-        self._language = language
         self._worker_: Worker | None = None
         self._player = Player(self._taking.lead)
         self._closed = False
@@ -133,7 +137,7 @@ class VoiceLoop:
         """Stop; no thread is left. What is worked on right now is finished first."""
         self._closed = True
         if self._worker_:
-            self._abandon()
+            self._abandon(self._given())
             self._worker_.close()
 
     def run(self, frames: Frames, *, wait: bool = False) -> Iterator[Event]:
@@ -148,6 +152,7 @@ class VoiceLoop:
 
         Raises:
             AudioError: a piece that isn't audio, or another rate than that of the first.
+            SpeechkitError: as `feed`; to go on after an error, call `feed` in its place.
         """
         for frame in frames:
             for piece in self._slices(frame) if wait else [frame]:
@@ -253,16 +258,22 @@ class VoiceLoop:
             probability = 0.0
         self._speaking = self._speaking + 1 if probability >= SPEECH else 0
         if self.state == IDLE:
-            self._burst.hear(probability >= SPEECH, self._clock - 1)
-            if self._burst.is_over:
-                self._burst.forget()
+            self._hear_burst(probability)
             if self._speaking * FRAME_S >= self._taking.onset:  # it may have begun during a reply
                 yield self._begin()
         elif self.state == REPLYING:
             yield from self._listen_for_interruption(probability)
         else:
+            if self.state == WAITING:
+                self._hear_burst(probability)
             self._listen(frame, probability)
         yield from self._play()
+
+    def _hear_burst(self, probability: float) -> None:
+        """A frame of what may become a turn."""
+        self._burst.hear(probability >= SPEECH, self._clock - 1)
+        if self._burst.is_over:
+            self._burst.forget()
 
     def _begin(self) -> Event:
         """A turn begins, with the speech that has been heard."""
@@ -277,7 +288,7 @@ class VoiceLoop:
         """A frame of a turn, or of the silence after it."""
         turn, taking, listening = self._turn, self._taking, self.state == LISTENING
         too_long = (len(turn.frames) + 1) * FRAME_S >= taking.longest
-        if too_long and not listening:
+        if too_long and not listening:  # what else is said is for the next turn
             return
         turn.frames.append(frame)
         goes_on = probability >= QUIET and turn.quiet == 0
@@ -296,7 +307,7 @@ class VoiceLoop:
                 del turn.frames[-min(round(BEFORE_S / FRAME_S), turn.quiet)]
         silence = turn.quiet * FRAME_S
         if self._answer is None and (silence >= taking.guess or too_long):
-            self._answer = Answer(self._worker.generation)
+            self._answer = Answer(self._worker.generation, mark=turn.mark)
             voice = np.concatenate(turn.frames)
             self._work = [*self._worker.answer(self._answer, turn.settled, turn.samples, voice)]
         if self.state == LISTENING and self._answer and (too_long or self._is_over(silence)):
@@ -308,10 +319,12 @@ class VoiceLoop:
         if answer is None or answer.text is None:
             return silence >= self._taking.trailing
         spoken = len(self._turn.frames) * FRAME_S - BEFORE_S - silence
-        return silence >= self._taking.patience(answer.text, self._language, spoken, answer.mark)
+        patience = self._taking.patience(answer.text, answer.language, spoken, answer.mark)
+        return silence >= patience
 
     def _decide(self, silence: float) -> None:
         self.state = WAITING
+        self._burst.forget()
         self._timings["silence"] = silence
         self._decided_at = time.perf_counter()
         self._player.release()
@@ -323,11 +336,15 @@ class VoiceLoop:
         turn, answer = self._turn, self._answer
         if answer and answer.text and (len(turn.frames) - turn.part) * FRAME_S > SETTLE_S:
             part = len(turn.frames) - self._speaking - min(turn.quiet // 2, 8)
-            turn.settle(answer.text, part)
+            turn.settle(answer.text, answer.mark, part)
             self._guess = None  # of what is settled now
         self._abandon(heard="")
         self.state = LISTENING
         self._said_final = self._said_speaker = False
+
+    def _given(self) -> str:
+        """The sentences of the reply that have been handed out, if only in part."""
+        return self._answer.up_to(self._player.given) if self._answer else ""
 
     def _abandon(self, heard: str | None = None) -> None:
         """Nobody wants what is being worked on; of its reply `heard` was heard, None for all."""
@@ -345,7 +362,7 @@ class VoiceLoop:
         somebody = self._burst.asking if self._burst.is_answered else None
         faults = (future.exception() for future in (guess, somebody) if future)
         if fault := (answer and answer.fault) or next(filter(None, faults), None):
-            self._abandon()
+            self._abandon(self._given())
             self.state, self._guess = IDLE, None
             self._burst.forget()
             raise fault
@@ -379,19 +396,17 @@ class VoiceLoop:
         """The piece of the reply that is due."""
         if self.state not in (WAITING, REPLYING) or not self._said_speaker:
             return
-        piece = self._player.take(self._now)
+        over, piece = self._player.is_over(self._now), self._player.take(self._now)
+        if self._answer:
+            yield from self._known(self._answer)
         if piece:
             start, audio = piece
             if self.state == WAITING:
                 self.state = REPLYING
                 self._timings["wait"] = time.perf_counter() - self._decided_at
-                self._burst.forget()
-                self._burst.ducked = False
             self._echo.play(round(start * SAMPLE_RATE), audio.resample(SAMPLE_RATE).samples)
             yield ReplyAudio(self._now, self.turn, audio)
-        elif self._player.is_over(self._now) and not self._burst.is_pending:
-            if self._answer:
-                yield from self._known(self._answer)
+        elif over and not self._burst.is_pending:
             yield from self._be_loud()
             yield TurnDone(self._now, self.turn, self.timings)
             self._abandon()
@@ -403,9 +418,8 @@ class VoiceLoop:
         """A frame during the reply: its echo, a cough, or somebody who wants to speak."""
         burst, speech = self._burst, probability >= SPEECH
         burst.hear(speech, self._clock - 1)
-        if burst.seconds >= self._taking.duck and not burst.ducked:
-            burst.ducked = True
-            self._player.soften(self._taking.softer)
+        if burst.seconds >= self._taking.duck and not self._player.ducked:
+            self._player.duck(self._taking.softer)
             yield Ducked(self._now, self.turn)
         if burst.is_to_be_asked:
             burst.ask(self._worker.is_somebody(np.concatenate(self._burst_frames())))
@@ -432,8 +446,7 @@ class VoiceLoop:
             return
         yield Interrupted(self._now, self.turn)
         yield TurnDone(self._now, self.turn, self.timings, interrupted=True)
-        self._burst.ducked = False
-        self._abandon(self._answer.up_to(self._player.given) if self._answer else "")
+        self._abandon(self._given())
         yield self._begin()
 
     def _resume(self) -> Iterator[Event]:
@@ -443,7 +456,6 @@ class VoiceLoop:
 
     def _be_loud(self) -> Iterator[Event]:
         """The reply is as loud as it was."""
-        if self._burst.ducked:
-            self._burst.ducked = False
-            self._player.soften(1.0)
+        if self._player.ducked:
+            self._player.resume()
             yield Resumed(self._now, self.turn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from speechkit.audio import Audio
 from speechkit.decode import Samples
 from speechkit.errors import AudioError, InputError
 from speechkit.loop.player import Player
+from speechkit.marks import ENDS, WIDE_ENDS
 from speechkit.pipeline import Pipeline
 from speechkit.respond import Responder, pieces
 from speechkit.speaker.encoder import Embedding, similarity
@@ -33,7 +35,8 @@ SAMPLE_OF_OWN_VOICE = "This is my own voice, and I should know it when I hear it
 OWN = 0.4  # cosine to the loop's own voice from which on it is its echo
 VOICE_S = 10.0  # seconds of a turn that its speaker is known by, the last ones
 PAUSE_S = 0.2  # between two sentences of a reply
-ENDS = frozenset(".!?…。！？\n")  # without one of these no sentence ends
+MAY_END = frozenset(ENDS + WIDE_ENDS + "\n")  # without one of these no sentence ends
+_INITIAL = re.compile(r"\b[^\W\d_]\.$")
 _own_voices: WeakKeyDictionary[Pipeline, Embedding] = WeakKeyDictionary()  # loops may share a kit
 
 
@@ -43,7 +46,8 @@ class Answer:
 
     Attributes:
         generation: when the loop's is another one, nobody wants this answer any more.
-        mark: probability of the punctuation mark behind the last word.
+        mark: probability of the punctuation behind the last word.
+        language: of the words.
         decided: set when the turn has really ended, or is not wanted any more.
         held: whether the reply waits for `decided`.
         reply: the responder's.
@@ -53,6 +57,7 @@ class Answer:
     generation: int
     text: str | None = None
     mark: float = 1.0
+    language: str | None = None
     speaker: str | None = None
     knows_speaker: bool = False
     sentences: deque[str] = field(default_factory=deque)
@@ -154,7 +159,11 @@ class Worker:
         return self.kit.asr.transcribe(audio, language=self.language, retry=False, words=True)
 
     def _is_somebody(self, samples: Samples) -> bool | None:
-        own = similarity(self._own_voice(), self.kit.encoder.embed((SAMPLE_RATE, samples)))
+        try:
+            own = similarity(self._own_voice(), self.kit.encoder.embed((SAMPLE_RATE, samples)))
+        except AudioError as e:  # too short or too soft to have a voice
+            log.debug("speech during the reply without a voice: %s", e)
+            return None
         log.debug("somebody speaks during the reply; cosine to its own voice %.2f", own)
         if own >= OWN:
             return False
@@ -171,6 +180,7 @@ class Worker:
         start = time.perf_counter()
         heard = self._words(samples)
         answer.timings["hear"] = time.perf_counter() - start
+        answer.language = heard.language
         if heard.segments:
             answer.mark = heard.segments[-1].words[-1].mark_probability
         answer.text = f"{before} {heard.text}".strip()
@@ -253,9 +263,12 @@ def sentences_of(parts: Iterable[str]) -> Iterator[str]:
     text, may_end = "", False
     for part in parts:
         text += part
-        may_end = may_end or not ENDS.isdisjoint(part)
+        may_end = may_end or not MAY_END.isdisjoint(part)
         if may_end and len(known := split(text)) > 1:
+            rest = known[-1] + text[len(text.rstrip()) :]
+            begun = len(rest.split(maxsplit=1)) == 1 and not rest[-1].isspace()
+            if begun and _INITIAL.search(known[-2]):  # "J. He" may become "J. Hendrix"
+                continue
             yield from known[:-1]
-            text = known[-1] + " " * text[-1].isspace()
-            may_end = not ENDS.isdisjoint(text)
+            text, may_end = rest, not MAY_END.isdisjoint(rest)
     yield from split(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from speechkit.marks import ENDS, WIDE_ENDS
+
 MAX_SENTENCE = 400  # characters: keeps the memory that one sentence takes small
 MAX_WORD = 40  # letters in a row: espeak says no more of a word than fits its buffer
 
@@ -22,7 +24,7 @@ _STARTER = re.compile(
 )
 _LETTERS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")  # "J", "U.S", "a.m"
 # The lookbehind lets a run of marks be tried from its first mark only, so time stays linear.
-_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n\s*\n")
+_SENTENCE_END = re.compile(rf"(?<![{ENDS}])[{ENDS}]+[\"'”’)\]]*(?=\s)|[{WIDE_ENDS}]|\n\s*\n")
 # espeak ends a clause at the full stop of a title or an initial, and the voice would pause there.
 _TITLE_STOP = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|[B-Z])\.(?=\s+\w)")
 _LONG_WORD = re.compile(rf"(\w{{{MAX_WORD}}})(?=\w)")
