@@ -224,7 +224,7 @@ if __name__ == "__main__":
 # .. math::  W_T A x + W_S (x - A x) = \bigl( W_T A + W_S (I - A) \bigr)\, x
 #
 # The decomposition gives a linear model no new functions. It changes the path of the training, not
-# what can be reached. For a network with bends this no longer holds.
+# what can be reached. The same holds for any network whose first layer is linear.
 
 
 def moving_average(x: Tensor, width: int) -> Tensor:
@@ -352,8 +352,8 @@ if __name__ == "__main__":
 # A single point of a series means as little as a single letter. So a stretch of points is made one
 # token, a patch. The sequence becomes shorter by the length of the patch, and the square in the
 # attention's cost falls by the square of it. A patch is also a convolution whose stride is as long
-# as its kernel. A month or a season of points in one token costs little accuracy here, and saves most
-# of the work.
+# as its kernel. Here even thirty-nine weeks in one token cost little accuracy, and save most of the
+# work.
 #
 # With :math:`N = L / P` tokens of width :math:`d`, a hidden layer of :math:`2d` and :math:`B`
 # blocks, the forward pass of one window takes
@@ -435,8 +435,9 @@ if __name__ == "__main__":
     falls = patch_costs[one][1] / patch_costs[other][1]
     print(f"from P {one} to {other} the square falls by {falls:.0f} = ({other} / {one})²,", end=" ")
     print(f"all operations by {patch_costs[one][0] / patch_costs[other][0]:.1f}")
-    assert falls == (other / one) ** 2, "N² falls by P²"
-    assert patch_errors[12] < 1.5 * min(patch_errors.values()), "short tokens are no need"
+    worst = max(patch_errors.values()) / min(patch_errors.values())
+    print(f"the worst error is {worst:.2f} times the best")
+    assert worst < (1.5 if QUICK else 1.15), "short tokens are no need"
 
 # %%
 # Channels apart or mixed
@@ -602,17 +603,24 @@ if __name__ == "__main__":
 #
 # Three things can be counted: operations, numbers in memory, and seconds. Operations and memory
 # follow from the formulas, and the square of the length stands in both for full attention. The
-# clock confirms it. It may see even more than the square, since a large table is memory that the
-# system has to hand over anew at each call.
+# clock confirms it. It may see even more than the square, perhaps because a large table is memory
+# that the system has to hand over anew at each call.
 #
 # .. math::
 #
 #    \text{full: } 4 h n^2 d, \qquad \text{local: } 4 h n\, (3 r)\, d, \qquad
 #    \text{linear: } h\, (4 n d^2 + 2 n d)
 #
-# for :math:`h` heads of width :math:`d`, and blocks of :math:`r` places that see three blocks. The
-# memory counted is the largest array that is made. An exponent is the slope of a line through the
-# logarithms of the three longest lengths.
+# operations, and in the largest array
+#
+# .. math::
+#
+#    \text{full: } h n^2, \qquad \text{local: } 3 h n \max(r, d), \qquad
+#    \text{linear: } h \max(n d, d^2)
+#
+# numbers, for :math:`h` heads of width :math:`d`, and blocks of :math:`r` places that see three
+# blocks. The memory counted is the largest array that is made. An exponent is the slope of a line
+# through the logarithms of the three longest lengths.
 
 HEADS, HEAD_WIDTH, REACH = 4, 32, 32
 COST_LENGTHS = (256, 512, 1024, 2048) if QUICK else (256, 512, 1024, 2048, 4096)
@@ -715,9 +723,10 @@ if __name__ == "__main__":
 # ---------------------------------
 #
 # A forecast is worth what it gains over a simple one. On short, regular series a linear map is hard
-# to beat, and a copy of the last year is a fair start. So all are given the same windows, each is
-# trained until it has stopped getting better, and from more than one seed. Under a trend all need
-# normalisation. Then a small Transformer and a linear map are level, here, with a trend and without.
+# to beat, and a copy of the last year is a fair start. So all are given the same windows, and each is
+# trained from two seeds for a fixed number of steps, of which the best on the validation part
+# counts. Under a trend both need normalisation. Then a small Transformer and a linear map are level
+# here, which is to say within 15 %, with a trend and without.
 #
 # Zeng et al. (2023) showed that linear maps beat the Transformers for long forecasts of that time;
 # Nie et al. (2023) answered with patches, channel independence and normalisation. Each model is
@@ -725,15 +734,17 @@ if __name__ == "__main__":
 # Beside them stands the linear map solved exactly, a ridge regression on normalised windows.
 #
 # A linear map gets better for longer than the Transformer, and its steps are cheap, so it takes six
-# times as many. Trained for as few as the Transformer it would look worse than it is.
+# times as many. Trained for as few as the Transformer it looks worse than it is.
 #
 # The air rises above all that the training saw. There the Transformer without normalisation loses
-# to a copy of the last year; with it, it and DLinear come before the ridge. The sea has no trend, and
-# normalisation does harm. A likely reason: it takes away the level, and a year
+# to a copy of the last year; with it, it and DLinear come before the ridge. (The ridge is chosen on
+# the validation part too, but it is a single number; training can stop anywhere on the way.) The
+# sea has no trend, and normalisation does harm. A likely reason: it takes away the level, and a year
 # with El Niño differs from others by its level.
 
 SEEDS = (0, 1)
 LINEAR_STEPS = 60 if QUICK else 3000
+FEW = f"DLinear, normalised, {STEPS} steps"
 BUILD: dict[str, Callable[[Series], nn.Module]] = {
     "DLinear": lambda s: DLinear(s.past, s.future, s.season + 1),
     "patches": lambda s: PatchTransformer(s.past, s.future, max(2, s.season // 4 - 1)),
@@ -767,6 +778,11 @@ def compared(series: Series) -> dict[str, list[Tensor]]:
         for seed in SEEDS:
             torch.manual_seed(seed)
             guesses[name].append(forecast(train(build(series), series, steps, rate, seed), past))
+    guesses[FEW] = []
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        model = train(BUILD["DLinear, normalised"](series), series, STEPS, 3e-3, seed)
+        guesses[FEW].append(forecast(model, past))
     return guesses
 
 
@@ -778,7 +794,7 @@ if __name__ == "__main__":
         for name, guesses in results[series.name].items():
             of_seeds = [series.error(guess, series.windows("test")[1]) for guess in guesses]
             errors[series.name, name] = of_seeds
-            print(f"  {name:22s} {sum(of_seeds) / len(of_seeds):.3f}", end=" ")
+            print(f"  {name:30s} {sum(of_seeds) / len(of_seeds):.3f}", end=" ")
             print(f"({min(of_seeds):.3f} to {max(of_seeds):.3f})")
     tested = {name: errors[air.name, name] for name in results[air.name]}
     assert min(tested["patches"]) > 1.5 * max(tested["patches, normalised"]), "an unknown level"
@@ -786,6 +802,9 @@ if __name__ == "__main__":
     assert max(tested["DLinear"]) < tested["seasonal naive"][0], "a linear map is better too"
     if not QUICK:  # 60 steps are too few for a fair comparison
         pair = [tested[name + ", normalised"] for name in ("DLinear", "patches")]
+        assert min(tested["DLinear"]) > max(pair[0]), "a linear map needs it too"
+        assert min(tested["patches"]) > tested["seasonal naive"][0], "worse than a copy"
+        assert min(tested[FEW]) > 1.05 * max(pair[0]), "a linear map is slow to learn"
         assert 0.85 < min(pair[0]) / min(pair[1]) < 1.15, "level"
         assert max(map(max, pair)) < tested["ridge, normalised"][0], "both before the ridge"
         tested = {name: errors[sea().name, name] for name in results[sea().name]}
@@ -809,11 +828,11 @@ if __name__ == "__main__":
         past, future = series.windows("test")
         row, points = len(past) // 2, series.values.new_tensor(range(series.future))
         seen = series.mean + series.deviation * past[row, -2 * series.season :]
-        left.plot(range(-len(seen), 0), seen, color="0.6")
-        left.plot(points, series.mean + series.deviation * future[row], "k", label="true")
+        left.plot(range(1 - len(seen), 1), seen, color="0.6")
+        left.plot(points + 1, series.mean + series.deviation * future[row], "k", label="true")
         for name in shown:
             guesses = torch.stack(results[series.name][name])  # [seeds, windows, H]
-            left.plot(points, series.mean + series.deviation * guesses[0, row], label=name)
+            left.plot(points + 1, series.mean + series.deviation * guesses[0, row], label=name)
             error = series.deviation * (guesses - future).abs().mean(dim=(0, 1))
             by_horizon[series.name, name] = error
             right.plot(points + 1, error, label=name)
@@ -865,9 +884,9 @@ if __name__ == "__main__":
             f"30 s as {n} {what}: {(rest + square) / 1e9:.4g} thousand million operations ", end=""
         )
         print(f"a block, {100 * square / (rest + square):.0f} % of them the square")
-    assert speech_costs[3000][1] == 4 * speech_costs[1500][1], "stride 2: a quarter of the square"
-    assert 0.3 < speech_costs[1500][1] / sum(speech_costs[1500]) < 0.35
     with torch.device("meta"):  # shapes without numbers
+        block, row = Block(512, 8, 2048), torch.empty(1, 1500, 512)
+        assert counted(lambda: block(row)) == sum(speech_costs[1500]), "not what a block computes"
         convolution = nn.Conv1d(512, 512, 3, dilation=2, padding=2)
         frames = {n: torch.empty(1, 512, n) for n in (1500, 3000)}
     convolved = {n: counted(lambda x=x: convolution(x)) for n, x in frames.items()}

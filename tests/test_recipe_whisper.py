@@ -273,6 +273,8 @@ class TestSearch:
         assert sum(token >= first for token in search["transcript"][last, True]) >= 4
 
     def test_translation(self, search):
+        if not search["abroad"]:
+            pytest.skip("no recordings in other languages; see SPEECHKIT_EVAL")
         assert search["translation"] == search["reference_translation"]
 
     def test_beam(self, search):

@@ -129,7 +129,9 @@ def test_search_gives_the_best_first(folder: Path) -> None:
 
 def test_a_folder_with_the_name_of_a_document_is_no_document(tmp_path: Path) -> None:
     (tmp_path / "notes.md").mkdir()
-    (tmp_path / "notes.md" / "bread.md").write_text("# Bread\n\n" + "It is baked in a hot oven. " * 5)
+    (tmp_path / "notes.md" / "bread.md").write_text(
+        "# Bread\n\n" + "It is baked in a hot oven. " * 5
+    )
     [passage] = read_folder(tmp_path)
     assert passage.section == "Bread"
 

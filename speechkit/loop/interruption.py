@@ -8,7 +8,7 @@ from speechkit.loop.turn_taking import TurnTaking
 from speechkit.vad import FRAME_S
 
 # Of speech: so much before it is enough it is asked whether somebody speaks, and after so much again.
-EARLY_S, AGAIN_S = 0.1, 0.15
+EARLY_S, AGAIN_S = 0.15, 0.1
 
 
 class Interruption:

@@ -29,8 +29,6 @@ class TurnTaking:
         onset: of speech that begins a turn; less is a click or a cough.
         guess: this silence starts the work on the reply, before the turn has ended.
         finished: this silence ends a turn whose words sound finished,
-        more: and so much more if it has lasted longer than
-        long: since who speaks for long pauses for long,
         unsure: this one if they don't, or
         sure: if the recogniser gives their full stop a smaller probability than this, since it hears
             whether the voice falls,
@@ -47,10 +45,8 @@ class TurnTaking:
     onset: float = 0.1
     guess: float = 0.15
     finished: float = 0.5
-    more: float = 0.25
-    long: float = 4.0
     unsure: float = 0.9
-    sure: float = 0.75
+    sure: float = 0.8
     trailing: float = 1.5
     longest: float = 60.0
     step: float = 0.8
@@ -73,10 +69,8 @@ class TurnTaking:
         if self.lead < LEAST_LEAD:
             raise InputError(f"turn taking: lead is {self.lead}; give {LEAST_LEAD} or more")
 
-    def patience(
-        self, text: str, language: str | None = "en", spoken: float = 0.0, mark: float = 1.0
-    ) -> float:
-        """The silence that ends a turn of `spoken` seconds with these words.
+    def patience(self, text: str, language: str | None = "en", mark: float = 1.0) -> float:
+        """The silence that ends a turn with these words.
 
         Single words count in English only. `mark` is the probability of the punctuation behind them.
         """
@@ -88,7 +82,7 @@ class TurnTaking:
         finished = _FINISHED.search(text) and mark >= self.sure
         if not finished or (words and _is_half(text, words)):
             return self.unsure
-        return min(self.unsure, self.finished + self.more * (spoken > self.long))
+        return self.finished
 
 
 def _is_half(text: str, words: list[str]) -> bool:

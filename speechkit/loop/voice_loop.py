@@ -318,9 +318,7 @@ class VoiceLoop:
         answer = self._answer
         if answer is None or answer.text is None:
             return silence >= self._taking.trailing
-        spoken = len(self._turn.frames) * FRAME_S - BEFORE_S - silence
-        patience = self._taking.patience(answer.text, answer.language, spoken, answer.mark)
-        return silence >= patience
+        return silence >= self._taking.patience(answer.text, answer.language, answer.mark)
 
     def _decide(self, silence: float) -> None:
         self.state = WAITING

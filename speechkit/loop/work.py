@@ -154,9 +154,14 @@ class Worker:
         except Exception as e:
             answer.fault = e
 
-    def _words(self, samples: Samples) -> Transcript:
-        audio = SAMPLE_RATE, samples
-        return self.kit.asr.transcribe(audio, language=self.language, retry=False, words=True)
+    def _words(self, samples: Samples, beam_size: int = 3) -> Transcript:
+        return self.kit.asr.transcribe(
+            (SAMPLE_RATE, samples),
+            language=self.language,
+            beam_size=beam_size,
+            retry=False,
+            words=True,
+        )
 
     def _is_somebody(self, samples: Samples) -> bool | None:
         try:
@@ -167,7 +172,7 @@ class Worker:
         log.debug("somebody speaks during the reply; cosine to its own voice %.2f", own)
         if own >= OWN:
             return False
-        return any(map(str.isalnum, self._words(samples).text)) or None
+        return any(map(str.isalnum, self._words(samples, beam_size=1).text)) or None
 
     def _own_voice(self) -> Embedding:
         """Of the kit's voice, made once."""
