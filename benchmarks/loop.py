@@ -76,6 +76,8 @@ def run_turn(loop: VoiceLoop, row: Row) -> Row:
         now = time.perf_counter() - start
         if decided is None and loop.state in ("waiting", "replying"):
             decided = heard / RATE
+        if loop.state == "idle":  # there were no words
+            decided = None
         if decided is not None and loop.state == "listening":  # the speaker went on in time
             decided, withdrawn = None, withdrawn + 1
         text = next((e.text for e in events if isinstance(e, FinalText)), text)
@@ -88,8 +90,13 @@ def run_turn(loop: VoiceLoop, row: Row) -> Row:
                 "from_end": now - row["end"],
                 "timings": loop.timings,
             }
-    nothing = {"heard": False, "cut_off": False, "withdrawn": withdrawn}
-    return nothing | {"from_end": MOST_S, "timings": {"wait": MOST_S}}
+    return {
+        "heard": False,
+        "cut_off": False,
+        "withdrawn": withdrawn,
+        "from_end": MOST_S,
+        "timings": {"wait": MOST_S},
+    }
 
 
 def inside_sentence(heard: str, whole: str) -> bool:

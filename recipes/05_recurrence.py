@@ -545,9 +545,8 @@ if __name__ == "__main__":
         assert local["LSTM"].curve[2] > 0.95, "100 steps"
         assert local["Transformer"].curve[6] > 0.95, "300 steps"
         assert recall["Transformer"].curve[3] > 0.95, "150 steps"
-        assert recall["LSTM"].curve[-1] > max(0.2, recall["LSTM"].curve[-2] - 0.02), (
-            "still learning"
-        )
+        assert recall["LSTM"].curve[-1] > recall["LSTM"].curve[-4] + 0.01, "still learning"
+        assert 0.25 < recall["LSTM"].curve[-1] < 0.42, "about a third"
         assert 0.35 < local["Transformer"].farther < 0.65, "half of them"
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     for axes, (name, found) in zip(figure.subplots(1, 2, sharey=True), trials.items(), strict=True):

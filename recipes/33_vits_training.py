@@ -387,7 +387,7 @@ def rebuild(model: nn.Module, state: Check) -> dict[str, Tensor]:
         "the encoder's": a.z,
         "drawn for the text": model.flow.inverse(drawn * mask, mask),
         "drawn for another text": model.flow.inverse(drawn.roll(1, 0) * mask, mask),
-        "drawn for no text": noise,
+        "drawn for no text": model.flow.inverse(0.667 * noise * mask, mask),
     }
     return {name: model.decoder(z * mask)[:, 0] for name, z in latents.items()}
 

@@ -92,7 +92,7 @@ class Chat:
             system: tells the model how to answer.
             timeout_s: how long to wait for the next piece of the answer.
             max_tokens: of one answer.
-            history: messages of the conversation that are sent along.
+            history: messages of the conversation that are sent along; an odd number counts as one less.
 
         Raises:
             InputError: a url that is none, a time or numbers that are not positive.

@@ -80,14 +80,16 @@ def test_a_mark_has_a_probability_of_its_own():
         ('"', 0.1),
         (" I", 1.0),
     )
+    given += (" no", 0.7), (")", 0.3), (".", 0.5)
     timings = [WordTiming(text, [i], i, i + 1, p) for i, (text, p) in enumerate(given)]
     words = place_words(timed_words(timings), window((0.9, 300)), spaced=True)
     assert [(w.text, w.probability, w.mark_probability) for w in words] == [
         (' "Well,', 0.9, 0.4),
         (' yes."', 0.8, 0.6),
         (" I", 1.0, 1.0),
+        (" no).", 0.7, 0.5),
     ]
-    assert [w.mark_probability for w in segment_of(words, 1.0, True).words] == [0.4, 0.6, 1.0]
+    assert [w.mark_probability for w in segment_of(words, 1.0, True).words] == [0.4, 0.6, 1.0, 0.5]
 
 
 def test_the_last_part_of_a_joined_word_has_its_mark():

@@ -125,6 +125,7 @@ def test_words_that_go_on_are_waited_for(make, said: str, silence: float) -> Non
         ("When I was in Rome, it rained.", TAKING.finished),
         ("When was he in Rome?", TAKING.finished),
         ("If you like.", TAKING.finished),
+        ("मैं ठीक हूँ।", TAKING.finished),
     ],
 )
 def test_whether_words_sound_finished(said: str, silence: float) -> None:
@@ -135,6 +136,7 @@ def test_a_mark_that_the_recogniser_doubts_ends_no_turn_at_once(make) -> None:  
     assert TAKING.patience("Thank you.", mark=TAKING.sure) == TAKING.finished
     assert TAKING.patience("Thank you.", mark=TAKING.sure - 0.01) == TAKING.unsure
     assert TAKING.patience("I went to the.", mark=0.1) == TAKING.trailing
+    assert TAKING.patience("How are you?", mark=0.1) == TAKING.finished  # it may be "!" as well
     for mark, silence in ((0.9, TAKING.finished), (0.5, TAKING.unsure)):
         kit = ScriptedKit(script=lambda window, _: say("It is done."))
         kit.asr.engine.mark = mark
@@ -693,8 +695,8 @@ def test_a_new_paragraph_ends_a_sentence_in_pieces_too() -> None:
 
 
 def test_a_sentence_of_a_script_without_spaces_is_known_at_its_end() -> None:
-    found = sentences_of(iter(["元気です。は", "い。"]))
-    assert next(found) == "元気です。"
+    found = sentences_of(iter(["元気です｡は", "い。"]))
+    assert next(found) == "元気です｡"
     assert list(found) == ["はい。"]
 
 
@@ -731,8 +733,9 @@ def test_what_is_said_while_a_long_turn_is_answered_is_for_the_next(make) -> Non
     assert loop.state == "waiting"
     slow.set()
     events += run(loop, 3.0)
-    heard = " ".join(e.text for e in of(FinalText, events))
-    assert all(f"w{word}" in heard.split() for word in range(16)), heard
+    heard = " ".join(e.text for e in of(FinalText, events)).split()
+    assert set(heard) == {f"w{word}" for word in range(16)}
+    assert len(heard) <= 17  # the word in which it was cut may be in both
 
 
 def test_a_sentence_is_told_before_its_audio(make) -> None:  # type: ignore[no-untyped-def]
@@ -764,6 +767,33 @@ def test_a_doubt_about_settled_words_is_kept_when_nothing_follows(make) -> None:
     answer = Answer(0, mark=0.3)
     loop._worker._hear(answer, "So it was.", np.zeros(RATE, np.float32))
     assert (answer.text, answer.mark) == ("So it was.", 0.3)
+
+
+def test_a_doubt_lasts_over_a_sound_without_words(make) -> None:  # type: ignore[no-untyped-def]
+    def script(window: Window, _: object) -> object:
+        return say("So it was." if len(window) > 8 else "")
+
+    kit = ScriptedKit(script=script)
+    kit.asr.engine.mark = 0.5
+    events = run(make(kit), 0.5, [*range(8, 42)], 0.6, [7], 3.0)
+    [done] = of(TurnDone, events)
+    assert of(FinalText, events)[0].text == "So it was."
+    assert done.timings["silence"] == pytest.approx(TAKING.unsure, abs=0.11)
+
+
+def test_a_click_before_a_reply_does_not_soften_it(make) -> None:  # type: ignore[no-untyped-def]
+    slow = threading.Event()
+    loop = make(respond=lambda *_: LONG if slow.wait(5) else "")
+    events: list[Event] = []
+    for _, piece in pieces(np.concatenate([signal(0.5, 1, 2.0), 0.9 * np.ones(512, np.float32)])):
+        events += loop.feed((RATE, piece))
+        time.sleep(0.01)
+    assert loop.state == "waiting"
+    slow.set()
+    for _, piece in pieces(signal(1.0)):
+        events += [*loop.feed((RATE, piece)), *loop.settle()]
+    assert of(ReplyAudio, events)
+    assert not of(Ducked, events)
 
 
 def test_words_count_in_english_however_it_is_written(make) -> None:  # type: ignore[no-untyped-def]

@@ -42,6 +42,10 @@ def sentences(text):
         ("“Yes.” ‘No.’ Well.", ["Yes.", "‘No.’", "Well."]),
         ("Apples (red, ripe) cost 3.50 today.", ["Apples, red, ripe, cost 3.50 today."]),
         ("A title\n\nThe text\ngoes on", ["A title", "The text goes on"]),
+        (
+            "नमस्ते। आप कैसे हैं? نعم۔ هل؟ はい｡ええ",
+            ["नमस्ते।", "आप कैसे हैं?", "نعم۔", "هل؟", "はい｡", "ええ"],
+        ),
         ("你好。再见！好吗？是", ["你好。", "再见！", "好吗？", "是"]),
         ("milk - eggs -- bread, 5 - 3", ["milk, eggs, bread, 5 - 3"]),
         ("Wait... what?! Yes", ["Wait...", "what?!", "Yes"]),

@@ -136,6 +136,15 @@ def test_a_folder_with_the_name_of_a_document_is_no_document(tmp_path: Path) -> 
     assert passage.section == "Bread"
 
 
+def test_a_document_that_cannot_be_read_is_named(folder: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def closed(path: Path, **_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(sk.InputError, match="can't be read: Permission denied"):
+        read_folder(folder)
+
+
 def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(sk.InputError, match="is no folder"):
         read_folder(tmp_path / "none")

@@ -67,7 +67,8 @@ class TimedWord:
 
     Attributes:
         probability: mean of its tokens', punctuation apart.
-        mark_probability: of the punctuation behind it; 1 without any.
+        mark_probability: of the punctuation behind it, of several marks the one that ends a sentence; 1
+            without any, or where one token spells word and mark.
     """
 
     text: str

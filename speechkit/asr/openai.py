@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from speechkit import hub
 from speechkit.asr.ct2_weights import dimensions, openai_state_dict, read_variables
 from speechkit.asr.engine import APPENDED, PREPENDED, DecodeOptions, Hypothesis, TimedWord
 from speechkit.errors import InputError, WeightsError
+from speechkit.marks import ENDS
 from speechkit.runtime import choose_device, seeded, set_up_torch
 
 # openai-whisper keeps its caches in hooks on the module and a switch in a class, and numba's threads
@@ -141,24 +143,15 @@ def timed_words(words: list[Any]) -> list[TimedWord]:
     """openai-whisper's `WordTiming`s with punctuation put to the words it belongs to."""
     from whisper.timing import merge_punctuations
 
-    marks = [w.word in APPENDED for w in words]  # those that will be put to the word before
+    marks = [w.word if w.word in APPENDED else "" for w in words]  # put to the word before
     merge_punctuations(words, PREPENDED, APPENDED)
-    timed = []
-    for i, word in enumerate(words):
-        if not word.tokens:
-            continue
-        behind = words[i + 1] if i + 1 < len(words) else word
-        is_marked = behind is not word and marks[i + 1] and not behind.tokens
-        timed.append(
-            TimedWord(
-                word.word,
-                tuple(word.tokens),
-                float(word.start),
-                float(word.end),
-                float(word.probability),
-                float(behind.probability) if is_marked else 1.0,
-            )
-        )
+    timed: list[TimedWord] = []
+    for word, mark in zip(words, marks, strict=True):
+        if word.tokens:
+            times = float(word.start), float(word.end)
+            timed.append(TimedWord(word.word, tuple(word.tokens), *times, float(word.probability)))
+        elif mark and timed and (timed[-1].mark_probability == 1 or mark in ENDS):
+            timed[-1] = replace(timed[-1], mark_probability=float(word.probability))
     return timed
 
 

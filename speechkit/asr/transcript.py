@@ -17,8 +17,9 @@ class Word:
         text: the word, without spaces around it.
         start, end: seconds from the start of the recording.
         probability: mean probability of its tokens, 0 to 1, punctuation apart.
-        mark_probability: of the punctuation mark behind it, 0 to 1; 1 without one. It is low where
-            the voice does not sound as if a sentence ended there.
+        mark_probability: of the punctuation mark behind it, 0 to 1; 1 without one, or where it is not
+            known apart from the word. That of a full stop is low where the voice does not sound as if a
+            sentence ended there.
         source: "aligned" when the times come from the model's attention, "interpolated" when they
             were filled in between neighbours.
         speaker: who says it, where that was asked for.

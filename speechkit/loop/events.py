@@ -29,7 +29,7 @@ class SpeechStarted(Event):
 class PartialText(Event):
     """What is understood so far: `text` only grows, `pending` may change.
 
-    At a pause of a turn of more than 10 s the words are read anew, and `text` may change once.
+    At pauses more than 10 s apart the words are read anew, and `text` may change.
     """
 
     text: str

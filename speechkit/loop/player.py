@@ -11,7 +11,7 @@ from speechkit.audio import Audio
 from speechkit.decode import Samples
 
 RAMP_S = 0.01  # of a change of loudness
-HELD_S = 8.0  # of speech that waits at most: a long reply is made as it is heard
+HELD_S = 3.0  # of speech that waits at most: a long reply is made as it is heard
 HELD_DUCKED_S = 1.0  # and while it is ducked: the processor is needed to understand who interrupts
 
 

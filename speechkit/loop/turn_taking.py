@@ -19,6 +19,7 @@ LEAST_LEAD = 2 * FRAME_S  # s: a piece is handed out for each frame of 32 ms
 _HALF = "although because if once since though unless until when whenever while"
 _HALF_WORDS = 4  # at least; "If you like." stands alone
 _FINISHED = re.compile(rf"[{ENDS}{WIDE_ENDS}]+[\"'”’)]*$")
+_FULL_STOP = re.compile(r"[.。][\"'”’)]*$")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TurnTaking:
 
     onset: float = 0.1
     guess: float = 0.15
-    finished: float = 0.5
+    finished: float = 0.54
     unsure: float = 0.9
     sure: float = 0.8
     trailing: float = 1.5
@@ -79,8 +80,8 @@ class TurnTaking:
         goes_on = words and words[-1] in _GOES_ON.split() and not text.endswith(("?", "!"))
         if goes_on or text.endswith(("...", "…", ",", "-")):
             return self.trailing
-        finished = _FINISHED.search(text) and mark >= self.sure
-        if not finished or (words and _is_half(text, words)):
+        doubted = mark < self.sure and _FULL_STOP.search(text)
+        if doubted or not _FINISHED.search(text) or (words and _is_half(text, words)):
             return self.unsure
         return self.finished
 

@@ -118,6 +118,7 @@ class VoiceLoop:
         self._said_final = self._said_speaker = False
         self._timings: dict[str, float] = {}
         self._decided_at = 0.0  # perf_counter
+        self._ended = 0  # frame at which the last turn was decided to have ended
         self._echo = EchoGuard()
         self._burst = Interruption(self._taking)
 
@@ -323,6 +324,7 @@ class VoiceLoop:
     def _decide(self, silence: float) -> None:
         self.state = WAITING
         self._burst.forget()
+        self._ended = self._clock
         self._timings["silence"] = silence
         self._decided_at = time.perf_counter()
         self._player.release()
@@ -416,7 +418,7 @@ class VoiceLoop:
         """A frame during the reply: its echo, a cough, or somebody who wants to speak."""
         burst, speech = self._burst, probability >= SPEECH
         burst.hear(speech, self._clock - 1)
-        if burst.seconds >= self._taking.duck and not self._player.ducked:
+        if speech and burst.seconds >= self._taking.duck and not self._player.ducked:
             self._player.duck(self._taking.softer)
             yield Ducked(self._now, self.turn)
         if burst.is_to_be_asked:
@@ -430,9 +432,9 @@ class VoiceLoop:
         return self._echo.explained(self._clock * FRAME, heard) >= ECHO
 
     def _burst_frames(self) -> list[Samples]:
-        """From a little before the first frame of speech that is no echo."""
+        """From a little before the first frame of speech that is no echo; nothing of the last turn."""
         count = self._clock - self._burst.start + round(BEFORE_S / FRAME_S)
-        return list(self._recent)[-count:]
+        return list(self._recent)[-min(count, self._clock - self._ended) :]
 
     def _confirmed(self) -> Iterator[Event]:
         """The answer whether somebody speaks."""
