@@ -771,13 +771,13 @@ def test_a_doubt_about_settled_words_is_kept_when_nothing_follows(make) -> None:
 
 def test_a_doubt_lasts_over_a_sound_without_words(make) -> None:  # type: ignore[no-untyped-def]
     def script(window: Window, _: object) -> object:
-        return say("So it was." if len(window) > 8 else "")
+        return say("It rained." if len(window) > 8 else "")
 
     kit = ScriptedKit(script=script)
     kit.asr.engine.mark = 0.5
     events = run(make(kit), 0.5, [*range(8, 42)], 0.6, [7], 3.0)
     [done] = of(TurnDone, events)
-    assert of(FinalText, events)[0].text == "So it was."
+    assert of(FinalText, events)[0].text == "It rained."
     assert done.timings["silence"] == pytest.approx(TAKING.unsure, abs=0.11)
 
 
