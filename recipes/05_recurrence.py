@@ -6,7 +6,7 @@ Recurrence: gradients through time, gates, and attention beside them
     LSTM has over a vanilla recurrent network), 28 (why LSTMs sometimes beat Transformers, and why
     Transformer training is slow)
 :Needs: no weights; the blocks of ``10_transformer.py``
-:Takes: 80 s (15 s with ``--quick``) on two cores, weights fetched before
+:Takes: 55 s (12 s with ``--quick``) on two cores, weights fetched before
 
 A recurrent network reads a sequence one step at a time and carries a state from each step to the
 next. To learn from something that happened long ago, its gradient has to come back through every

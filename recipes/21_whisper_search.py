@@ -7,7 +7,7 @@ Whisper's search for the text, and the times of its words
     times)
 :Needs: the weights of Whisper ``base``; openai-whisper to be compared with; the network of
     ``20_whisper.py``
-:Takes: about 2 min (20 s with ``--quick``) on two cores, weights fetched before
+:Takes: 50 s (20 s with ``--quick``) on two cores, weights fetched before
 
 The network gives a probability to every token that could come next. A text has to be chosen from
 that, one token after the other. Which language is spoken, whether to transcribe or to translate,
