@@ -6,7 +6,7 @@ Whisper from scratch, on the real weights
     model that people use), 7 (cross-attention), 9 (parameters counted by hand), 16 (what goes in
     and what comes out), 21 (encoder, decoder, or both)
 :Needs: the weights of Whisper ``base``; openai-whisper to be compared with
-:Takes: 50 s (20 s with ``--quick``) on two cores, weights fetched before
+:Takes: 50 s (24 s with ``--quick``) on two cores, weights fetched before
 
 Whisper turns a recording of up to 30 seconds into text, in any of about a hundred languages, with
 times. It treats this as translation from sound to words. An encoder turns the sound into vectors,
