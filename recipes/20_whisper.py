@@ -570,6 +570,13 @@ def step_by_step(model: Whisper, states: Tensor, tokens: Tensor, keep: tuple[str
     return torch.stack(rows, dim=1)
 
 
+def operations(model: Whisper, states: Tensor, tokens: Tensor, keep: tuple[str, ...]) -> int:
+    """Of `step_by_step`, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        step_by_step(model, states, tokens, keep)
+    return counter.get_total_flops()
+
+
 if __name__ == "__main__":
     some = tokens[:, :6] if QUICK else tokens
     stepped = step_by_step(exact, exact_states, some, keep=("self", "cross"))
@@ -580,21 +587,17 @@ if __name__ == "__main__":
         start = time.perf_counter()
         step_by_step(model, states, some, keep)
         seconds[keep] = time.perf_counter() - start
-        with FlopCounterMode(display=False) as counter:
-            step_by_step(model, states, some, keep)
-        work[keep] = counter.get_total_flops()
+        work[keep] = operations(model, states, some, keep)
         kept = " and ".join(keep) or "nothing"
         print(f"kept {kept:>14}: {work[keep] / 1e9:6.1f} GFLOP, {seconds[keep]:5.2f} s")
     cache_saves_work = work[()] / work["self", "cross"]
     cache_saves_time = seconds[()] / seconds["self", "cross"]
     print(f"{some.shape[1]} tokens: with the cache {cache_saves_work:.0f} times less work and")
     print(f"{cache_saves_time:.0f} times less time; logits {cache_difference:.1e} apart")
-    length, by_length = some.shape[1], {}
-    for n in (1, 2, length - 1, length):
-        with FlopCounterMode(display=False) as counter:
-            step_by_step(model, states, some[:, :n], ("self", "cross"))
-        by_length[n] = counter.get_total_flops()
-    second, last = by_length[2] - by_length[1], by_length[length] - by_length[length - 1]
+    length, first = some.shape[1], {}  # the work of the first so many steps
+    for n in (1, 2, length - 1):
+        first[n] = operations(model, states, some[:, :n], ("self", "cross"))
+    second, last = first[2] - first[1], work["self", "cross"] - first[length - 1]
     print(f"with all kept, step {length} costs {last / second:.3f} times what step 2 does")
     assert last < 1.1 * second, "a step should cost almost the same, early or late"
     assert work["cross",] < 0.5 * work[()], "the keys of the sound are most of the work"

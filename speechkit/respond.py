@@ -102,7 +102,8 @@ class Chat:
         if min(timeout_s, max_tokens) <= 0 or history < 0:
             raise InputError("timeout_s and max_tokens must be above 0, history 0 or more")
         self._url, self._key, self._model, self._system = url, key, model, system
-        self._timeout_s, self._max_tokens, self._keep = timeout_s, max_tokens, history
+        self._timeout_s, self._max_tokens = timeout_s, max_tokens
+        self._keep = history // 2 * 2  # a question and its answer stay together
         self.history: list[dict[str, str]] = []
 
     def __call__(self, text: str, speaker: str | None) -> Iterable[str]:
@@ -152,8 +153,7 @@ class ChatReply:
                 self._pair[1]["content"] = answer if self._heard is None else self._heard
                 if self._pair[1]["content"]:
                     chat.history += self._pair
-                    keep = chat._keep // 2 * 2  # a question and its answer stay together
-                    chat.history = chat.history[-keep:] if keep else []
+                    chat.history = chat.history[-chat._keep :] if chat._keep else []
 
     def stop(self, heard: str) -> None:
         """Nobody wants the rest. What was heard of the answer is what the chat remembers of it."""

@@ -47,8 +47,7 @@ def place_words(aligned: list[TimedWord], window: Window, spaced: bool) -> tuple
         elsewhere = end <= word.start or begin >= word.end  # or it has no length
         source = "interpolated" if elsewhere else "aligned"
         start, stop = window.start_s + begin, window.start_s + end
-        placed = _word(word.text, start, stop, word.probability, source)
-        words.append(replace(placed, mark_probability=word.mark_probability))
+        words.append(_word(word.text, start, stop, word.probability, source, word.mark_probability))
         at = end
     return tuple(words)
 
@@ -64,8 +63,11 @@ def interpolate_words(text: str, window: Window, spaced: bool) -> tuple[Word, ..
     )
 
 
-def _word(text: str, start: float, end: float, probability: float, source: str) -> Word:
-    return Word(text, round(float(start), 3), round(float(end), 3), probability, source)
+def _word(
+    text: str, start: float, end: float, probability: float, source: str, mark: float = 1.0
+) -> Word:
+    times = round(float(start), 3), round(float(end), 3)
+    return Word(text, *times, probability, source, mark_probability=mark)
 
 
 def sentences(words: Iterable[Word]) -> Iterator[list[Word]]:
